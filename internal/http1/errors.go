@@ -83,7 +83,7 @@ func (r *Reader) fail(code Code, status int, format string, args ...any) error {
 // broke poisons the Reader with an input/output error in the middle of a message; the end of the connection becomes Truncated.
 func (r *Reader) broke(err error) error {
 	if err == io.EOF {
-		return r.fail(Truncated, 400, "the connection ended inside the message head")
+		return r.fail(Truncated, 400, "the connection ended inside the head or the trailer section of a message")
 	}
 	r.bad = err
 	return err

@@ -57,6 +57,10 @@ func (r *Reader) Release() {
 // reused it must be 0: anything else is an unsolicited response.
 func (r *Reader) Buffered() int { return r.w - r.r }
 
+// Started reports whether anything of the current message has been received. After an error of the connection to an
+// upstream it tells a request that may have been worked on from one that was never answered at all.
+func (r *Reader) Started() bool { return !r.fresh || r.r < r.w }
+
 // Wait blocks until the first byte of the next message is there, without consuming it. It returns io.EOF when the peer
 // closed the connection between messages. An error of the connection, such as a deadline, is returned as it is and does
 // not spoil the Reader: Wait may be called again. It ends the life of all views of the previous message.

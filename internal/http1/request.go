@@ -53,14 +53,12 @@ func (r *Reader) ReadRequest(req *Request) error {
 		return err
 	}
 	r.response = false
-	start := r.r
-	if c := r.buf[start]; c == '\r' || c == '\n' {
+	if c := r.buf[r.r]; c == '\r' || c == '\n' {
 		if err := r.skipEmptyLine(); err != nil {
 			return err
 		}
-		start = r.r
 	}
-	if c := r.buf[start]; class[c]&tokenByte == 0 {
+	if c := r.buf[r.r]; class[c]&tokenByte == 0 {
 		if c == 0x16 {
 			return r.fail(BadRequestLine, 400, "the first byte is 0x16: TLS spoken to a port that expects plain HTTP")
 		}
@@ -74,7 +72,7 @@ func (r *Reader) ReadRequest(req *Request) error {
 	size := len(line) + 2
 	req.Header = req.Header[:0]
 	req.Scheme, req.Host, req.Upgrade = "", "", ""
-	if err := r.requestLine(req, line, start); err != nil {
+	if err := r.requestLine(req, line); err != nil {
 		return err
 	}
 	var f framing
@@ -111,7 +109,7 @@ func requestLineTooLong(r *Reader) error {
 }
 
 // requestLine takes "method SP request-target SP HTTP-version" apart (RFC 9112 section 3).
-func (r *Reader) requestLine(req *Request, line []byte, start int) error {
+func (r *Reader) requestLine(req *Request, line []byte) error {
 	i := 0
 	for i < len(line) && class[line[i]]&tokenByte != 0 {
 		i++
@@ -139,7 +137,7 @@ func (r *Reader) requestLine(req *Request, line []byte, start int) error {
 		req.Minor = 0
 	default:
 		if req.Method == "PRI" && req.Target == "*" && string(version) == "HTTP/2.0" {
-			r.r, r.fresh = start, true
+			r.r, r.fresh = r.r-len(line)-len("\r\n"), true // unread
 			return ErrHTTP2Preface
 		}
 		return r.badVersion(version)
