@@ -53,7 +53,8 @@ type Exchange struct {
 	Verdict    decision.Verdict
 
 	// LLM calls.
-	Model  *Model // nil unless an LLM operation found its model
+	Model     *Model // nil unless an LLM operation found its model
+	HideUsage bool   // the gateway asked for the usage of a stream, the caller did not
 	Stream bool   // the caller asked for a stream
 	Usage  llm.Usage
 	Cost   llm.Money
