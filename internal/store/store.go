@@ -22,6 +22,9 @@ var (
 	ErrConflict = errors.New("conflict")
 	// ErrReference says that a row this one needs does not exist, or that a row is still needed by others.
 	ErrReference = errors.New("reference")
+	// ErrHistory is returned by Changes when changes since that number are no longer remembered, or the number is not of
+	// this store: whoever follows must load everything again.
+	ErrHistory = errors.New("changes not remembered that far back")
 )
 
 // Generation is one version of the configuration document.
@@ -129,7 +132,9 @@ type Store interface {
 	EachKey(ctx context.Context, fn func(directory.Key) error) error
 	EachSubscription(ctx context.Context, fn func(directory.Subscription) error) error
 	// Changes returns directory rows changed since a sequence number, with the newest number, so that other processes on the
-	// same store (the CLI, other nodes) are followed by polling. A deleted row has only its id.
+	// same store (the CLI, other nodes) are followed by polling. A deleted row has only its id (and a key its hash, by which
+	// the index knows it). Rows come in the order of their changes and in their present state; when fewer than limit come
+	// back, that was all. ErrHistory says that since is too old or too new; the newest number is returned with it too.
 	Changes(ctx context.Context, since uint64, limit int) ([]Change, uint64, error)
 	Close() error
 }
@@ -148,11 +153,15 @@ type Change struct {
 
 // Records keeps call records.
 type Records interface {
-	// AppendRecords stores a batch in one transaction. Losing the newest batch in a power cut is allowed; kill -9 loses none.
+	// Records are ordered by their id, and Since and Until compare the time in the id, which is that of the record to the
+	// millisecond.
+
+	// AppendRecords stores a batch in one transaction; a record whose id is there already is left as it was. Losing the newest batch in a power cut is allowed; kill -9 loses none.
 	AppendRecords(ctx context.Context, batch []record.Record) error
 	Record(ctx context.Context, id decision.TraceID) (record.Record, error)
 	FindRecords(ctx context.Context, q record.Query) ([]record.Record, error)
-	// TrimRecords deletes the oldest beyond an age or a number and says how many went.
+	// TrimRecords deletes the oldest beyond an age or a number and says how many went. The zero time means any age, a number
+	// below 1 any number.
 	TrimRecords(ctx context.Context, olderThan time.Time, most int64) (int64, error)
 }
 
