@@ -95,6 +95,9 @@ type Take struct {
 	Limit   *Limit
 	Subject Subject
 	Reading LimitReading
+	// Mark is set by Counters.Take and read by Counters.Return: the period a unit was taken from, so that it is never given
+	// back to another.
+	Mark int64
 }
 
 // LimitReading is what a limit says after (or instead of) a take.

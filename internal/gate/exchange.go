@@ -47,6 +47,7 @@ type Exchange struct {
 	Challenge  string         // WWW-Authenticate value that fits the refusal
 	Allow      string         // Allow value of a 405
 	Readings   []LimitReading // of every limit that was asked, for RateLimit fields; reused between exchanges
+	Takes      []Take         // what gate/limit took and has not returned; reused between exchanges
 	RetryAfter time.Duration  // of a 429 or 503; zero: none
 	Reply      *Reply         // set by the gate whose verdict is an answer
 	Trace      decision.Trace
@@ -83,7 +84,7 @@ func (x *Exchange) Param(name string) string {
 // Reset readies x for the next request. Slices keep their capacity.
 func (x *Exchange) Reset() {
 	x.Trace.Reset()
-	*x = Exchange{Header: x.Header[:0], Readings: x.Readings[:0], Result: Result{Attempts: x.Result.Attempts[:0]}, Body: NoBody}
+	*x = Exchange{Header: x.Header[:0], Readings: x.Readings[:0], Takes: x.Takes[:0], Result: Result{Attempts: x.Result.Attempts[:0]}, Body: NoBody}
 }
 
 // Principal is who calls, as far as it was proven.
@@ -98,6 +99,12 @@ type Principal struct {
 	Plan        *Plan    // of the approved subscription; nil without one
 	// Field is the header field the credential was read from, which forward removes.
 	Field string
+	// Second is another field that carried the same credential, which forward removes too; empty without one.
+	Second string
+	// Subscription is the application's subscription to the API version, once gate/subscription looked it up.
+	Subscription directory.Subscription
+	// Digest is the SHA-256 of the credential presented. It has its place here so that a look-up allocates nothing.
+	Digest [32]byte
 }
 
 // Asker returns the standing by which the caller of this very request is told things.
