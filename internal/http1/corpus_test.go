@@ -42,6 +42,9 @@ var accepted = []struct {
 	{"absolute-form without path", "GET https://a.example?y HTTP/1.1\r\n" + host + "\r\n", func(r *Request, _ string) bool {
 		return r.Path == "/" && r.Query == "y" && r.Scheme == "https"
 	}},
+	{"absolute-form for a whole server", "OPTIONS http://a.example HTTP/1.1\r\n" + host + "\r\n", func(r *Request, _ string) bool {
+		return r.Form == AbsoluteForm && r.Path == "*"
+	}},
 	{"authority-form", "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n", func(r *Request, _ string) bool {
 		return r.Form == AuthorityForm && r.Host == "a.example:443" && r.Path == ""
 	}},

@@ -15,7 +15,7 @@ type Request struct {
 
 	Scheme string // "http" or "https" in absolute-form (as sent, any case), else ""
 	Host   string // the effective authority, "host" or "host:port" as sent: from the target if it has one, else from Host; "" only in HTTP/1.0
-	Path   string // still percent-encoded; "/" when an absolute-form target has none; "*" in asterisk-form; "" in authority-form
+	Path   string // still percent-encoded; "/" when an absolute-form target has none ("*" with OPTIONS); "*" in asterisk-form; "" in authority-form
 	Query  string // without "?"
 
 	Minor  int         // 0 or 1: HTTP/1.0 or HTTP/1.1
@@ -25,7 +25,7 @@ type Request struct {
 	ContentLength int64 // of FixedLength bodies; 0 without a body, -1 if chunked
 
 	Close     bool   // the connection must be closed after the response
-	Expect100 bool   // the client waits for 100 (Continue) before it sends the body; false when there is none
+	Expect100 bool   // the client waits for 100 (Continue) before it sends the body; false when there is none. Reading the body without having sent it may block
 	Upgrade   string // first Upgrade line if Connection asks for it (RFC 9110 section 7.8), else ""; never set in HTTP/1.0
 
 	HeadBytes int   // size of the head on the wire

@@ -47,6 +47,9 @@ func (r *Reader) target(req *Request) error {
 	}
 	if req.Path == "" {
 		req.Path = "/"
+		if req.Method == "OPTIONS" && end == len(t) { // RFC 9112 section 3.2.4
+			req.Path = "*"
+		}
 	}
 	return nil
 }
