@@ -88,9 +88,14 @@ func TestEveryWayToReadABodyAgrees(t *testing.T) {
 		n := min(n, len(rest))
 		chunked, rest = AppendChunk(chunked, rest[:n]), rest[n:]
 	}
+	var tiny []byte
+	for i := 0; i < len(data); i += 5 {
+		tiny = AppendChunk(tiny, data[i:i+5])
+	}
 	messages := map[string]string{
-		"length":  "POST / HTTP/1.1\r\n" + host + "Content-Length: 200000\r\n\r\n" + string(data),
-		"chunked": chunks(string(AppendLastChunk(chunked, nil))),
+		"tiny chunks": chunks(string(AppendLastChunk(tiny, nil))),
+		"length":      "POST / HTTP/1.1\r\n" + host + "Content-Length: 200000\r\n\r\n" + string(data),
+		"chunked":     chunks(string(AppendLastChunk(chunked, nil))),
 	}
 	ways := map[string]func(*Body) ([]byte, error){
 		"ReadAll":   func(b *Body) ([]byte, error) { return io.ReadAll(struct{ io.Reader }{b}) },
@@ -116,12 +121,46 @@ func TestEveryWayToReadABodyAgrees(t *testing.T) {
 			for name, src := range map[string]io.Reader{"whole": strings.NewReader(m), "half": iotest.HalfReader(strings.NewReader(m)), "error beside data": iotest.DataErrReader(strings.NewReader(m))} {
 				r, req := open(t, src)
 				got, err := read(req.Body)
+				if n, end := req.Body.Read(nil); n != 0 || end != nil {
+					t.Errorf("Read of nothing: %d, %v", n, end)
+				}
 				if err != nil || !bytes.Equal(got, data) || req.Body.BytesRead() != int64(len(data)) || !req.Body.Done() || req.Path != "/" {
 					t.Errorf("%s, %s, %s: %d bytes, %v", kind, way, name, len(got), err)
 				}
 				r.Release()
 			}
+			for _, missing := range []int{1, 8, 90_000} {
+				r, req := open(t, strings.NewReader(m[:len(m)-missing]))
+				got, err := read(req.Body)
+				if !errors.Is(err, io.ErrUnexpectedEOF) || !bytes.HasPrefix(data, got) {
+					t.Errorf("%s, %s, cut short by %d: %d bytes, %v", kind, way, missing, len(got), err)
+				}
+				r.Release()
+			}
 		}
+	}
+}
+
+func TestExtensionsFollowTheGrammar(t *testing.T) {
+	for ext, want := range map[string]bool{";a": true, ";a=b": true, "; a = b ;c": true, ";a;b;c=\"d;e=\\\"f\"": true, ";\ta": true, ";a=\"\"": true,
+		";": false, ";;a": false, ";=b": false, ";a=": false, ";a=b c": false, ";a b": false, ";a=\"b": false, ";a=\"b\\": false, ";a=\"\x00\"": false,
+		";a=\"\\\x01\"": false, ";a=\"b\"c": false, ";a ": false, ";a=b ": false, ";a\x00": false, ";a=b\r": false} {
+		if validExtensions([]byte(ext)) != want {
+			t.Errorf("%q: want %v", ext, want)
+		}
+	}
+}
+
+func TestBodyTellsWhatIsLeft(t *testing.T) {
+	_, req := open(t, strings.NewReader(chunks("5\r\nhello\r\n0\r\n\r\n")))
+	if b := req.Body; b.Kind() != Chunked || b.Remaining() != -1 || b.Buffered() != 0 {
+		t.Errorf("before: kind %d, remaining %d, buffered %d", b.Kind(), b.Remaining(), b.Buffered())
+	}
+	if n, err := req.Body.Read(make([]byte, 2)); n != 2 || err != nil || req.Body.Buffered() != 3 || req.Body.BytesRead() != 2 {
+		t.Errorf("Read = %d, %v, buffered %d", n, err, req.Body.Buffered())
+	}
+	if err := req.Body.Discard(3); err != nil || req.Body.Remaining() != 0 || req.Body.Buffered() != 0 {
+		t.Errorf("after: %v, remaining %d", err, req.Body.Remaining())
 	}
 }
 

@@ -61,6 +61,18 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+func TestLimitsMayExceedEveryPooledBuffer(t *testing.T) {
+	cookie := strings.Repeat("c", 90_000)
+	r := NewReader(iotest.HalfReader(strings.NewReader("GET / HTTP/1.1\r\n"+host+"Cookie: "+cookie+"\r\n\r\n"+field("A: b"))), Limits{FieldBytes: 100_000, HeaderBytes: 200_000})
+	var req Request
+	if err := r.ReadRequest(&req); err != nil || req.Header.Get("Cookie") != cookie || req.Host != "a.example" {
+		t.Fatalf("%d bytes of cookie, %v", len(req.Header.Get("Cookie")), err)
+	}
+	if err := r.ReadRequest(&req); err != nil || req.Header.Get("A") != "b" {
+		t.Errorf("the next request: %v", err)
+	}
+}
+
 // While one goroutine forwards the body, others may look at the head (-race proves it).
 func TestHeadMayBeReadBesideTheBody(t *testing.T) {
 	r, req := open(t, iotest.HalfReader(strings.NewReader("POST /p HTTP/1.1\r\n"+host+"A: b\r\nContent-Length: 100000\r\n\r\n"+strings.Repeat("x", 100000))))

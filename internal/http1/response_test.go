@@ -105,6 +105,14 @@ func TestReadResponse(t *testing.T) {
 	}
 }
 
+func TestInterim(t *testing.T) {
+	for status, want := range map[int]bool{100: true, 103: true, 101: false, 200: false} {
+		if (&Response{Status: status}).Interim() != want {
+			t.Errorf("%d: want %v", status, want)
+		}
+	}
+}
+
 func TestUpstreamThatNeverAnsweredIsToldFromOneThatBrokeOff(t *testing.T) {
 	reset := errors.New("connection reset")
 	var resp Response

@@ -44,6 +44,9 @@ func TestFieldsCannotBeSplit(t *testing.T) {
 func TestStatusLines(t *testing.T) {
 	for status, want := range map[int]string{200: "HTTP/1.1 200 OK\r\n", 431: "HTTP/1.1 431 Request Header Fields Too Large\r\n", 299: "HTTP/1.1 299 \r\n", 999: "HTTP/1.1 999 \r\n",
 		0: "HTTP/1.1 500 Internal Server Error\r\n", -5: "HTTP/1.1 500 Internal Server Error\r\n", 1000: "HTTP/1.1 500 Internal Server Error\r\n"} {
+		if reason := ReasonPhrase(status); reason != "" && !strings.HasSuffix(want, " "+reason+"\r\n") {
+			t.Errorf("%d: phrase %q", status, reason)
+		}
 		if got := string(AppendStatusLine(nil, status)); got != want {
 			t.Errorf("%d: %q", status, got)
 		}
