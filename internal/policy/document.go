@@ -19,6 +19,8 @@ type Document struct {
 	Models         map[string]Model    `json:"models,omitempty"` // what callers may name as "model"
 	APIs           []API               `json:"apis,omitempty"`
 	FloodGuard     []Limit             `json:"flood_guard,omitempty"` // limits mounted before authn, by address
+
+	origin *origin // where Parse read it; nil for a document made otherwise
 }
 
 // Role grants permissions.
