@@ -56,9 +56,9 @@ type Exchange struct {
 	// LLM calls.
 	Model     *Model // nil unless an LLM operation found its model
 	HideUsage bool   // the gateway asked for the usage of a stream, the caller did not
-	Stream bool   // the caller asked for a stream
-	Usage  llm.Usage
-	Cost   llm.Money
+	Stream    bool   // the caller asked for a stream
+	Usage     llm.Usage
+	Cost      llm.Money
 
 	Result Result
 
