@@ -58,7 +58,7 @@ func CompileRoles(roles map[string]policy.Role) (*Roles, error) {
 			}
 		}
 	}
-	c := collector{roles: roles, state: map[string]visit{}, granted: r.granted}
+	c := collector{roles: roles, state: map[string]visit{}, granted: r.granted, depth: map[string]int{}}
 	for _, name := range names {
 		c.collect(name, nil)
 	}
@@ -76,12 +76,16 @@ const (
 	closed
 )
 
+// maxDepth bounds inheritance, so that a document cannot make the lists of granted permissions grow with its square.
+const maxDepth = 50
+
 // collector walks inheritance depth first. Each role is finished once, so that a diamond of a thousand roles costs what a
 // list of them does.
 type collector struct {
 	roles    map[string]policy.Role
 	state    map[string]visit
 	granted  map[string][]string
+	depth    map[string]int
 	problems policy.Problems
 }
 
@@ -103,6 +107,14 @@ func (c *collector) collect(name string, path []string) {
 		}
 		if c.state[parent] == 0 {
 			c.collect(parent, path)
+		}
+		if c.depth[name] = max(c.depth[name], c.depth[parent]+1); c.depth[name] == maxDepth {
+			c.problems = append(c.problems, policy.Problem{
+				Pointer: "/roles/" + policy.EscapePointer(name) + "/inherits/" + strconv.Itoa(i),
+				Message: "roles inherit through more than " + strconv.Itoa(maxDepth) + " levels", Remedy: "inherit from fewer roles in a row"})
+		}
+		if c.depth[name] >= maxDepth {
+			continue
 		}
 		all = append(all, c.granted[parent]...)
 	}
