@@ -31,7 +31,7 @@ func encode(v reflect.Value, p *path) (*yaml.Node, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p, err)
 		}
-		return scalar("!!str", string(b)), nil
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: string(b)}, nil
 	}
 	switch v.Kind() {
 	case reflect.Pointer:

@@ -192,6 +192,8 @@ func clean(s source) ([]byte, *Problem) {
 		return fail(0, "the document is written in UTF-16", "save it as UTF-8")
 	}
 	b = bytes.Clone(bytes.TrimPrefix(b, []byte("\ufeff")))
+	t := bytes.TrimLeft(b, " \t\r\n")
+	isJSON := len(t) > 0 && (t[0] == '{' || t[0] == '[') && json.Valid(b)
 	for i := 0; i < len(b); {
 		r, n := rune(b[i]), 1
 		if r >= utf8.RuneSelf {
@@ -200,12 +202,12 @@ func clean(s source) ([]byte, *Problem) {
 		switch {
 		case r == utf8.RuneError && n == 1:
 			return fail(i, "this is not UTF-8 text", "save the document as UTF-8")
-		case r < 0x20 && r != '\t' && r != '\n' && r != '\r', r == 0x7f, r >= 0x80 && r <= 0x9f && r != 0x85, r == 0xfffe, r == 0xffff:
+		case unreadable(r) && !isJSON:
 			return fail(i, fmt.Sprintf("the control character U+%04X is not allowed here", r), "remove it, or write it as an escape in double quotes")
 		}
 		i += n
 	}
-	if t := bytes.TrimLeft(b, " \t\r\n"); len(t) > 0 && (t[0] == '{' || t[0] == '[') && json.Valid(b) {
+	if isJSON {
 		return cleanJSON(b), nil
 	}
 	if m := yamlDirective.FindIndex(b); m != nil {
@@ -214,15 +216,28 @@ func clean(s source) ([]byte, *Problem) {
 	return b, nil
 }
 
+// unreadable reports whether YAML does not allow a character to stand in a document. JSON does allow some of them.
+func unreadable(r rune) bool {
+	return r < 0x20 && r != '\t' && r != '\n' && r != '\r' || r >= 0x7f && r <= 0x9f && r != 0x85 || r == 0xfeff || r == 0xfffe || r == 0xffff
+}
+
 var surrogatePair = regexp.MustCompile(`\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}`)
 
+// cleanJSON rewrites valid JSON where YAML differs. What is unreadable can only be in a string, where an escape may stand.
 func cleanJSON(b []byte) []byte {
-	for i := range b {
-		if b[i] == '\t' { // JSON allows tabs between tokens only
-			b[i] = ' '
+	var out bytes.Buffer
+	out.Grow(len(b))
+	for _, r := range string(b) {
+		switch {
+		case r == '\t': // between tokens: JSON strings have none
+			out.WriteByte(' ')
+		case unreadable(r) || r == 0x85 || r == 0x2028 || r == 0x2029: // the last three are line breaks to YAML 1.1
+			fmt.Fprintf(&out, `\u%04X`, r)
+		default:
+			out.WriteRune(r)
 		}
 	}
-	return surrogatePair.ReplaceAllFunc(b, func(m []byte) []byte {
+	return surrogatePair.ReplaceAllFunc(out.Bytes(), func(m []byte) []byte {
 		if m[1] == '\\' {
 			return m
 		}

@@ -42,7 +42,7 @@ func lookUp(scheme, name string, getenv func(string) (string, bool), readFile fu
 	}
 	raw, err := readFile(name)
 	if err != nil {
-		return "", errors.New("the file " + readFault(err))
+		return "", errors.New(readFault(err))
 	}
 	if err := bounded(len(raw)); err != nil {
 		return "", err
