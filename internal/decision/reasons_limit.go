@@ -5,7 +5,7 @@ var (
 	LimitRate = &Reason{
 		Code: "limit.rate", Gate: "limit", Status: 429, Public: ToAnyone,
 		Title:  "Rate limit reached",
-		Detail: "More than {limit|the allowed number of} requests: the next is allowed in {retry|a moment}.",
+		Detail: "More than {limit|the allowed number of} requests{per|}: the next is allowed in {retry|a moment}.",
 		Means:  "The rate limit (GCRA with a burst) has no room for this request. Nothing was taken from any other limit.",
 		Advice: []Advice{
 			{ByCaller, "Wait {retry|the seconds in Retry-After} and spread requests evenly."},

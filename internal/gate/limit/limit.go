@@ -124,6 +124,8 @@ func nothingSent(x *gate.Exchange) bool {
 		return false
 	}
 	switch r := x.Verdict.Reason(); r {
+	case nil:
+		return false
 	case decision.UpstreamNoneHealthy, decision.UpstreamCircuitOpen, decision.UpstreamCredential, decision.UpstreamDNS:
 		return true
 	default:

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"postern/internal/decision"
@@ -19,7 +20,7 @@ func refusal(t *gate.Take, now time.Time) decision.Verdict {
 		{Name: "per", Want: " per " + period(l), Public: decision.ToProven},
 		{Name: "name", Want: l.Name, Public: decision.ToProven},
 		{Name: "retry", Want: wait(t.Reading.Retry), Public: decision.ToAnyone},
-		{Name: "subject", Got: subject(t)},
+		{Name: "subject", Want: "counted by " + by(l), Got: subject(t)},
 	}
 	if l.Kind == gate.LimitQuota {
 		zone := l.Zone
@@ -58,13 +59,17 @@ func (g *limits) unavailable(x *gate.Exchange, first int, fault string) decision
 func subject(t *gate.Take) string {
 	switch {
 	case t.Subject.Name != "":
-		return [...]string{"application ", "key ", "tenant ", "", ""}[min(t.Limit.By, gate.ByEveryone)] + t.Subject.Name
+		return strings.Clone(t.Subject.Name)
 	case t.Subject.Addr.Is6():
 		return "addresses " + t.Subject.Addr.String() + "/64"
 	case t.Subject.Addr.IsValid():
 		return "address " + t.Subject.Addr.String()
 	}
 	return "everyone"
+}
+
+func by(l *gate.Limit) string {
+	return [...]string{"application", "key", "tenant", "address", "everyone"}[min(l.By, gate.ByEveryone)]
 }
 
 // period words the time a limit counts over: "minute", "90 seconds", "day".
