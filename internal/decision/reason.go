@@ -8,7 +8,9 @@ import (
 // Reason is one entry of the published catalogue. Codes are never reused and never change their meaning.
 //
 // Detail and the advice are templates: {name|otherwise} is replaced by what the fact of that name wants, {name.got|otherwise}
-// by what the request brought, and by the words after the bar when there is no such fact or the asker may not see it.
+// by what the request brought, and by the words after the bar when there is no such fact or the asker may not see it. In
+// {name|otherwise|shape} the value takes the place of the "%" in the shape, so that a sentence reads well either way:
+// "{tenant|your tenant|tenant '%'}".
 type Reason struct {
 	Code   string     // "<gate>.<what>", lower case
 	Gate   string     // the layer that refuses, equal to the package's folder
@@ -66,11 +68,6 @@ func (v Verdict) Render(asker Disclosure) Said {
 		}
 		said.Remedies = append(said.Remedies, expand(a.Text, facts, asker))
 	}
-	if len(said.Remedies) == 0 {
-		for _, a := range told.Advice {
-			said.Remedies = append(said.Remedies, expand(a.Text, facts, asker))
-		}
-	}
 	return said
 }
 
@@ -90,28 +87,34 @@ func expand(tmpl string, facts []Fact, asker Disclosure) string {
 			break
 		}
 		b.WriteString(tmpl[:i])
-		name, otherwise, _ := strings.Cut(tmpl[i+1:i+j], "|")
-		b.WriteString(factValue(name, otherwise, facts, asker))
+		name, rest, _ := strings.Cut(tmpl[i+1:i+j], "|")
+		otherwise, shape, shaped := strings.Cut(rest, "|")
+		switch v := factValue(name, facts, asker); {
+		case v == "":
+			b.WriteString(otherwise)
+		case shaped:
+			before, after, _ := strings.Cut(shape, "%")
+			b.WriteString(before + v + after)
+		default:
+			b.WriteString(v)
+		}
 		tmpl = tmpl[i+j+1:]
 	}
 	b.WriteString(tmpl)
 	return b.String()
 }
 
-func factValue(name, otherwise string, facts []Fact, asker Disclosure) string {
+// factValue returns what a template shows of the named fact, or "" when there is none that the asker may see.
+func factValue(name string, facts []Fact, asker Disclosure) string {
 	name, got := strings.CutSuffix(name, ".got")
 	i := slices.IndexFunc(facts, func(f Fact) bool { return f.Name == name && f.Public.VisibleTo(asker) && !f.Secret })
 	if i < 0 {
-		return otherwise
+		return ""
 	}
-	v := facts[i].Want
 	if got {
-		v = facts[i].Got
+		return printable(facts[i].Got)
 	}
-	if v == "" {
-		return otherwise
-	}
-	return printable(v)
+	return printable(facts[i].Want)
 }
 
 // printable keeps control characters out of answers, terminals and logs, and bounds the length.

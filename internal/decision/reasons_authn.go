@@ -9,7 +9,7 @@ var (
 		Means:  "No credential was found in any place this route accepts one.",
 		Advice: []Advice{
 			{ByCaller, "Send {accepts|a credential}."},
-			{ByOperator, "Set `authn: none` on the operation if it is meant to be public."},
+			{ByOperator, "Set `none: true` under `authn` of the operation if it is meant to be public."},
 		},
 	}
 	CredentialMisplaced = &Reason{
@@ -35,7 +35,7 @@ var (
 	KeyExpired = &Reason{
 		Code: "authn.key_expired", Gate: "authn", Status: 401, Public: ToProven,
 		Title:  "API key expired",
-		Detail: "The API key {key|} expired at {expires|an earlier time}.",
+		Detail: "The API key{key|| %} expired {expires|some time ago|at %}.",
 		Means:  "The key is genuine but past its expiry.",
 		Advice: []Advice{
 			{ByCaller, "Use the current key."},
@@ -46,7 +46,7 @@ var (
 	KeyRevoked = &Reason{
 		Code: "authn.key_revoked", Gate: "authn", Status: 401, Public: ToProven,
 		Title:  "API key revoked",
-		Detail: "The API key {key|} was revoked{revoked|}.",
+		Detail: "The API key{key|| %} was revoked{revoked|}.",
 		Means:  "The key is genuine but was withdrawn, by its owner or an operator, or by a rotation whose overlap has ended.",
 		Advice: []Advice{
 			{ByCaller, "Use the current key."},
@@ -57,7 +57,7 @@ var (
 	TokenExpired = &Reason{
 		Code: "authn.token_expired", Gate: "authn", Status: 401, Public: ToProven,
 		Title:  "Token expired",
-		Detail: "The token expired at {expires|an earlier time}; it is now {expires.got|later}.",
+		Detail: "The token expired {expires|some time ago|at %}{expires.got||; it is now %}.",
 		Means:  "The token is genuine, but its exp claim has passed by more than the allowed clock skew.",
 		Advice: []Advice{
 			{ByCaller, "Fetch a new token."},
@@ -68,7 +68,7 @@ var (
 	TokenNotYetValid = &Reason{
 		Code: "authn.token_not_yet_valid", Gate: "authn", Status: 401, Public: ToProven,
 		Title:  "Token not yet valid",
-		Detail: "The token is valid from {nbf|a later time}.",
+		Detail: "The token is not valid {nbf|yet|before %}.",
 		Means:  "The nbf or iat claim lies in the future by more than the allowed clock skew.",
 		Advice: []Advice{
 			{ByCaller, "Wait, or fetch a token from an issuer whose clock is right."},
@@ -79,11 +79,11 @@ var (
 	TokenSignature = &Reason{
 		Code: "authn.token_signature", Gate: "authn", Status: 401, Public: ToOperator,
 		Title:  "Token signature invalid",
-		Detail: "The signature of the token does not verify{kid|}.",
+		Detail: "The signature of the token does not verify{kid.got|| with the key %}.",
 		Means:  "The token was changed after it was signed, or was signed by a key that is not the issuer's.",
 		Advice: []Advice{
 			{ByCaller, "Fetch a new token from the issuer of this API."},
-			{ByOperator, "Check the key set of the issuer: {kid.got|the trace names the key id}."},
+			{ByOperator, "Check that the key set of the issuer has the key the token names{kid.got||: %}."},
 		},
 	}
 	TokenIssuer = &Reason{
@@ -113,7 +113,7 @@ var (
 		Means:  "The directory, a key set or an introspection endpoint did not answer. That is no denial: the credential may be good. The gateway fails closed.",
 		Advice: []Advice{
 			{ByCaller, "Try again in a few seconds."},
-			{ByOperator, "Restore {dependency|the dependency named in the trace}."},
+			{ByOperator, "Restore {dependency|the dependency named in the trace}{dependency.got||: %}."},
 		},
 	}
 )

@@ -5,17 +5,17 @@ var (
 	IPDenied = &Reason{
 		Code: "ip.denied", Gate: "ip", Status: 403, Public: ToOperator,
 		Title:  "Address denied",
-		Detail: "The client address {address.got|} is on a deny list.",
+		Detail: "The client address{address.got|| %} is on a deny list.",
 		Means:  "The client address, as found behind trusted proxies, is within a denied range.",
 		Advice: []Advice{
 			{ByCaller, "Quote the trace id to the operator of this API."},
-			{ByOperator, "Remove or narrow the range {range|} in `ip.deny`."},
+			{ByOperator, "Remove or narrow the range{range|| %} in `ip.deny`."},
 		},
 	}
 	IPNotAllowed = &Reason{
 		Code: "ip.not_allowed", Gate: "ip", Status: 403, Public: ToOperator,
 		Title:  "Address not allowed",
-		Detail: "The client address {address.got|} is on no allow list of this route.",
+		Detail: "The client address{address.got|| %} is on no allow list of this route.",
 		Means:  "The route accepts listed addresses only, and the client address, as found behind trusted proxies, is not within any of them.",
 		Advice: []Advice{
 			{ByCaller, "Quote the trace id to the operator of this API."},

@@ -45,7 +45,7 @@ var (
 	CSRFExpired = &Reason{
 		Code: "origin.csrf_expired", Gate: "origin", Status: 403, Public: ToAnyone,
 		Title:  "CSRF token expired",
-		Detail: "The CSRF token expired{expired|}.",
+		Detail: "The CSRF token expired {expired|some time ago|at %}.",
 		Means:  "The token was genuine but older than allowed.",
 		Advice: []Advice{
 			{ByCaller, "Fetch a new token and repeat the request."},

@@ -5,7 +5,7 @@ var (
 	RouteNotFound = &Reason{
 		Code: "route.not_found", Gate: "route", Status: 404, Public: ToAnyone,
 		Title:  "No such route",
-		Detail: "No API of this gateway answers {method|this method} {path|this path} on host {host|this host}.{nearest|}",
+		Detail: "No API of this gateway answers {method|this method} {path|this path} on {host|this host|host %}.{nearest|}",
 		Means:  "No published API version has this combination of host and path. Draft versions are not routable.",
 		Advice: []Advice{
 			{ByCaller, "Check host, path and version against the API documentation; a trailing slash and upper or lower case in the path count."},
@@ -25,7 +25,7 @@ var (
 	APIRetired = &Reason{
 		Code: "api.retired", Gate: "route", Status: 410, Public: ToAnyone,
 		Title:  "API version retired",
-		Detail: "Version {version|} of this API was retired{on|}.",
+		Detail: "{version|This version|Version %} of this API was retired{on|}.",
 		Means:  "The version reached the end of its life and is no longer served; where the operator named a successor, the Link field points to it.",
 		Advice: []Advice{
 			{ByCaller, "Move to the successor version: {successor|ask the operator for it}."},
@@ -45,7 +45,7 @@ var (
 	RequestTooLarge = &Reason{
 		Code: "request.too_large", Gate: "route", Status: 413, Public: ToAnyone,
 		Title:  "Request body too large",
-		Detail: "The body is larger than the {limit|configured} bytes allowed here.",
+		Detail: "The body is larger than {limit|what is|the % bytes} allowed here.",
 		Means:  "The declared length, or the bytes that arrived, exceed the body limit of the listener or the operation.",
 		Advice: []Advice{
 			{ByCaller, "Send a smaller body, or split the request."},
@@ -85,7 +85,7 @@ var (
 	Misdirected = &Reason{
 		Code: "request.misdirected", Gate: "route", Status: 421, Public: ToAnyone,
 		Title:  "Misdirected request",
-		Detail: "The host {host|named} is not served on this connection.",
+		Detail: "{host|This host|The host %} is not served on this connection.",
 		Means:  "The TLS server name of the connection and the host of the request differ, and the listener requires that they agree.",
 		Advice: []Advice{
 			{ByCaller, "Open a new connection for this host."},

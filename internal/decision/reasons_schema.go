@@ -15,7 +15,7 @@ var (
 	SchemaBody = &Reason{
 		Code: "schema.body", Gate: "schema", Status: 422, Public: ToProven,
 		Title:  "Body does not match the schema",
-		Detail: "{pointer|The body}: {rule|does not match}.",
+		Detail: "{pointer|The body}{rule| does not match the schema|: %}.",
 		Means:  "The body is well-formed but breaks the schema of the operation.",
 		Advice: []Advice{
 			{ByCaller, "Correct {pointer|the body}: {rule|see the API documentation}."},
@@ -25,10 +25,10 @@ var (
 	SchemaParameter = &Reason{
 		Code: "schema.parameter", Gate: "schema", Status: 400, Public: ToProven,
 		Title:  "Parameter does not match the schema",
-		Detail: "Parameter {parameter|}: {rule|does not match}.",
+		Detail: "{parameter|A parameter|Parameter '%'}{rule| does not match the schema|: %}.",
 		Means:  "A path, query, header or cookie parameter is missing or breaks its schema.",
 		Advice: []Advice{
-			{ByCaller, "Correct the parameter {parameter|}: {rule|see the API documentation}."},
+			{ByCaller, "Correct {parameter|the parameter|the parameter '%'}: {rule|see the API documentation}."},
 			{ByOperator, "Relax the schema if the request is right."},
 		},
 	}

@@ -5,7 +5,7 @@ var (
 	UpstreamNoneHealthy = &Reason{
 		Code: "upstream.none_healthy", Gate: "upstream", Status: 503, Public: ToAnyone,
 		Title:  "No healthy target",
-		Detail: "No target of the upstream {upstream|} is healthy.",
+		Detail: "No target of the upstream{upstream|| %} is healthy.",
 		Means:  "Health checks, or failures seen in traffic, took every target out.",
 		Advice: []Advice{
 			{ByCaller, "Try again later; if it goes on, quote the trace id to the operator."},
@@ -15,7 +15,7 @@ var (
 	UpstreamCircuitOpen = &Reason{
 		Code: "upstream.circuit_open", Gate: "upstream", Status: 503, Public: ToAnyone,
 		Title:  "Circuit open",
-		Detail: "Calls to the upstream {upstream|} are suspended after repeated failures until {until|the next trial}.",
+		Detail: "Calls to the upstream{upstream|| %} are suspended after repeated failures until {until|the next trial}.",
 		Means:  "Too many calls failed; calls are suspended for a while so that the backend can recover.",
 		Advice: []Advice{
 			{ByCaller, "Try again later; if it goes on, quote the trace id to the operator."},
@@ -25,37 +25,37 @@ var (
 	UpstreamUnreachable = &Reason{
 		Code: "upstream.unreachable", Gate: "upstream", Status: 502, Public: ToAnyone,
 		Title:  "Upstream unreachable",
-		Detail: "The gateway could not reach the upstream {upstream|}.",
+		Detail: "The gateway could not reach the upstream{upstream|| %}.",
 		Means:  "No connection could be made, or it broke before an answer came.",
 		Advice: []Advice{
 			{ByCaller, "Try again later; if it goes on, quote the trace id to the operator."},
-			{ByOperator, "Check that the target {target|} listens and that a firewall lets the gateway through: {fault|see the trace}."},
+			{ByOperator, "Check that {target|the target|target %} listens and that a firewall lets the gateway through: {fault|see the trace}."},
 		},
 	}
 	UpstreamBadAnswer = &Reason{
 		Code: "upstream.bad_answer", Gate: "upstream", Status: 502, Public: ToAnyone,
 		Title:  "Upstream answer malformed",
-		Detail: "The upstream {upstream|} sent an answer that is not valid HTTP.",
+		Detail: "The upstream{upstream|| %} sent an answer that is not valid HTTP.",
 		Means:  "The answer breaks the rules of HTTP framing, so that it cannot be passed on without guessing.",
 		Advice: []Advice{
 			{ByCaller, "Try again later; if it goes on, quote the trace id to the operator."},
-			{ByOperator, "Find out what target {target|} sends: {fault|see the trace}."},
+			{ByOperator, "Find out what {target|the target|target %} sends: {fault|see the trace}."},
 		},
 	}
 	UpstreamTimeout = &Reason{
 		Code: "upstream.timeout", Gate: "upstream", Status: 504, Public: ToAnyone,
 		Title:  "Upstream timed out",
-		Detail: "The upstream {upstream|} did not answer within {limit|the time allowed}.",
+		Detail: "The upstream{upstream|| %} did not answer within {limit|the time allowed}.",
 		Means:  "The time limit of a phase (connect, TLS, first byte, or between bytes) passed.",
 		Advice: []Advice{
 			{ByCaller, "Try again later; if it goes on, quote the trace id to the operator."},
-			{ByOperator, "Find out why {target|the target} is slow in the phase {phase|}, or raise that timeout."},
+			{ByOperator, "Find out why {target|the target} is slow{phase|| in the phase %}, or raise that timeout."},
 		},
 	}
 	UpstreamTLS = &Reason{
 		Code: "upstream.tls", Gate: "upstream", Status: 502, Public: ToAnyone,
 		Title:  "Upstream TLS failed",
-		Detail: "A secure connection to the upstream {upstream|} failed.",
+		Detail: "A secure connection to the upstream{upstream|| %} failed.",
 		Means:  "The certificate does not verify, or no common protocol was found.",
 		Advice: []Advice{
 			{ByCaller, "Try again later; if it goes on, quote the trace id to the operator."},
@@ -65,11 +65,11 @@ var (
 	UpstreamDNS = &Reason{
 		Code: "upstream.dns", Gate: "upstream", Status: 502, Public: ToAnyone,
 		Title:  "Upstream name not found",
-		Detail: "The host name of the upstream {upstream|} cannot be resolved.",
+		Detail: "The host name of the upstream{upstream|| %} cannot be resolved.",
 		Means:  "The name of the target has no address, or the resolver did not answer.",
 		Advice: []Advice{
 			{ByCaller, "Try again later; if it goes on, quote the trace id to the operator."},
-			{ByOperator, "Check the host name {target|} and the resolver: {fault|see the trace}."},
+			{ByOperator, "Check the host name{target|| of %} and the resolver: {fault|see the trace}."},
 		},
 	}
 	UpstreamCredential = &Reason{

@@ -5,11 +5,11 @@ var (
 	WAFBlocked = &Reason{
 		Code: "waf.blocked", Gate: "waf", Status: 403, Public: ToOperator,
 		Title:  "Blocked by the web application firewall",
-		Detail: "The request scored {score.got|above the threshold} (threshold {score|}) in the firewall rules: {rules|}.",
+		Detail: "The request scored {score.got|too high}{score|| against a threshold of %} in the firewall rules{rules||: %}.",
 		Means:  "The OWASP Core Rule Set found patterns of an attack, and their scores add up to the blocking threshold.",
 		Advice: []Advice{
 			{ByCaller, "Quote the trace id to the operator of this API."},
-			{ByOperator, "If the request is benign, exclude rule {rules|} for {variable|this variable} on this operation."},
+			{ByOperator, "If the request is benign, exclude {rules|the rule|rule %} for {variable|the variable it matched} on this operation."},
 		},
 	}
 	WAFUnavailable = &Reason{
