@@ -1,0 +1,177 @@
+// Package change is the walk of a configuration change: parse, compile, open listeners, append, swap. What cannot be
+// compiled is never stored, and a change that fails at any step leaves the running configuration serving.
+package change
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"postern/internal/forward"
+	"postern/internal/policy"
+	"postern/internal/snapshot"
+	"postern/internal/store"
+)
+
+// Options is what a Walk works with. All but Listen are required.
+type Options struct {
+	Store  store.Store
+	Pools  *forward.Pools
+	Holder *snapshot.Holder
+	// Listen makes the data plane listen where the document says, or fails and changes nothing. Nil: not yet.
+	Listen func([]policy.Listener) error
+	Now    func() time.Time
+}
+
+// Walk carries changes through, one at a time.
+type Walk struct {
+	Options
+	mu     sync.Mutex
+	source []byte // of the running document, as it was written
+}
+
+// New returns a Walk whose Holder is still empty: Start fills it.
+func New(o Options) *Walk { return &Walk{Options: o} }
+
+// Empty is the document of an installation that was never configured: one listener, no API.
+const Empty = "postern: 1\n"
+
+// Start serves the newest stored generation, or the empty document when there is none. A stored generation that no
+// longer compiles (after an upgrade, or because a file it names is gone) is an error that says so.
+func (w *Walk) Start(ctx context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	g, err := w.Store.CurrentGeneration(ctx)
+	if errors.Is(err, store.ErrNotFound) {
+		g = store.Generation{Document: []byte(Empty)}
+	} else if err != nil {
+		return fmt.Errorf("reading the stored configuration: %w", err)
+	}
+	c, err := w.compile(fmt.Sprintf("generation-%d", g.Number), g.Document, g.Number)
+	if err != nil {
+		return fmt.Errorf("the stored configuration (generation %d) does not compile; start with --config FILE to replace it: %w", g.Number, err)
+	}
+	w.serve(c)
+	return nil
+}
+
+// Current implements admin.Config.
+func (w *Walk) Current() (*policy.Document, []byte, uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.Holder.Load()
+	return s.Document, w.source, s.Generation
+}
+
+// Apply implements admin.Config: it makes source the next generation after base. Errors are policy.Problems when the
+// document does not compile, store.ErrConflict when base is not the current generation, and faults otherwise.
+func (w *Walk) Apply(ctx context.Context, base uint64, source []byte, actor, from, comment string, dry bool) (uint64, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	running := w.Holder.Load()
+	if base != running.Generation {
+		return 0, fmt.Errorf("%w: the change is based on generation %d, but %d is running", store.ErrConflict, base, running.Generation)
+	}
+	c, err := w.compile("document", source, base+1)
+	if err != nil {
+		return 0, err
+	}
+	if dry {
+		c.pools.Discard()
+		return base, nil
+	}
+	if err := w.listen(c.Document.Listeners); err != nil {
+		c.pools.Discard()
+		return 0, policy.Problems{{Pointer: "/listeners", Message: err.Error(), Remedy: "choose a free address, or end the program that uses it"}}
+	}
+	if err := w.append(ctx, base, source, actor, from, comment); err != nil {
+		c.pools.Discard()
+		if undo := w.listen(running.Document.Listeners); undo != nil {
+			err = errors.Join(err, fmt.Errorf("returning to the old listeners: %w", undo))
+		}
+		return 0, err
+	}
+	w.serve(c)
+	return base + 1, nil
+}
+
+func (w *Walk) append(ctx context.Context, base uint64, source []byte, actor, from, comment string) error {
+	now := w.Now()
+	entry := store.AuditEntry{Time: now, Actor: actor, From: from, Action: "config.apply", Target: fmt.Sprintf("generation/%d", base+1)}
+	return w.Store.Update(ctx, entry, func(tx store.Tx) error {
+		_, err := tx.AppendGeneration(ctx, base, store.Generation{Document: source, Actor: actor, Comment: comment, Created: now})
+		return err
+	})
+}
+
+// compiled is a configuration that could be served.
+type compiled struct {
+	*snapshot.Snapshot
+	pools  *forward.Prepared
+	source []byte
+}
+
+func (w *Walk) compile(name string, source []byte, generation uint64) (compiled, error) {
+	doc, err := policy.Parse(name, source)
+	if err != nil {
+		return compiled{}, err
+	}
+	pools, err := w.Pools.Prepare(doc.Upstreams, Secret)
+	if err != nil {
+		return compiled{}, Located(doc, upstreamProblems(err))
+	}
+	s, err := snapshot.Compile(doc, generation, snapshot.Deps{Upstream: pools.Upstream})
+	if err != nil {
+		pools.Discard()
+		return compiled{}, Located(doc, err)
+	}
+	return compiled{s, pools, source}, nil
+}
+
+// serve makes c the running configuration. Nothing in it can fail.
+func (w *Walk) serve(c compiled) {
+	w.Holder.Swap(c.Snapshot)
+	c.pools.Commit()
+	w.source = c.source
+}
+
+func (w *Walk) listen(l []policy.Listener) error {
+	if w.Listen == nil {
+		return nil
+	}
+	return w.Listen(l)
+}
+
+// Secret resolves a reference such as ${env:NAME} or ${file:PATH} from the environment and files of this process.
+func Secret(s string) (string, error) { return policy.Resolve(s, os.LookupEnv, os.ReadFile) }
+
+// Located adds positions to problems that only know their pointers; other errors are returned as they are.
+func Located(doc *policy.Document, err error) error {
+	var problems policy.Problems
+	if !errors.As(err, &problems) {
+		return err
+	}
+	doc.LocateAll(problems)
+	problems.Sort()
+	return problems
+}
+
+// upstreamProblems words what forward.Pools.Prepare found as problems of the document.
+func upstreamProblems(err error) error {
+	list := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		list = joined.Unwrap()
+	}
+	var problems policy.Problems
+	for _, e := range list {
+		var u *forward.UpstreamError
+		if !errors.As(e, &u) {
+			return err
+		}
+		problems = append(problems, policy.Problem{Pointer: "/upstreams/" + policy.EscapePointer(u.Name), Message: u.Err.Error()})
+	}
+	return problems
+}
