@@ -10,7 +10,7 @@ import (
 )
 
 // appendDetail writes, as JSON with the field names of record.Record, what has no column of its own. It is written by hand
-// because it runs for every call: encoding/json costs four times as much. TestDetailIsComplete fails when a field of
+// because it runs for every call: encoding/json costs four times as much. The shared suite fails when a field of
 // record.Record is forgotten here.
 func appendDetail(b []byte, x *record.Record) []byte {
 	b = append(b, `{"time":"`...)
