@@ -29,17 +29,17 @@ type ApplicationPatch struct {
 }
 
 type applicationsInput struct {
-	pageInput
+	PageInput
 	Tenant string `query:"tenant" maxLength:"63" doc:"Only applications of this tenant."`
 }
 
 type applicationInput struct {
-	idempotencyInput
+	IdempotencyInput
 	Body ApplicationRequest
 }
 
 type applicationPatchInput struct {
-	byIDMatch
+	ByIDMatch
 	Body ApplicationPatch
 }
 
@@ -48,7 +48,7 @@ func (s *Server) registerApplications() {
 	register(s, route{id: "list-applications", method: "GET", path: "/applications", tag: tag, summary: "List applications"}, s.listApplications)
 	register(s, route{id: "create-application", method: "POST", path: "/applications", tag: tag, summary: "Create an application", status: 201}, s.createApplication)
 	register(s, route{id: "get-application", method: "GET", path: "/applications/{id}", tag: tag, summary: "Get an application"},
-		func(ctx context.Context, c *caller, in *byID) (*row[directory.Application], error) {
+		func(ctx context.Context, c *caller, in *ByID) (*row[directory.Application], error) {
 			a, err := s.application(ctx, s.Store, c, in.ID)
 			if err != nil {
 				return nil, err
@@ -78,7 +78,7 @@ func (s *Server) listApplications(ctx context.Context, c *caller, in *applicatio
 	if c.confined() {
 		in.Tenant = c.user.Tenant
 	}
-	return collect(ctx, "applications", in.pageInput, func(ctx context.Context, p store.Page) ([]directory.Application, error) {
+	return collect(ctx, "applications", in.PageInput, func(ctx context.Context, p store.Page) ([]directory.Application, error) {
 		return s.Store.Applications(ctx, in.Tenant, p)
 	}, func(a directory.Application) string { return a.ID }, nil)
 }
@@ -156,7 +156,7 @@ func (s *Server) updateApplication(ctx context.Context, c *caller, in *applicati
 	return oneRow(a), nil
 }
 
-func (s *Server) deleteApplication(ctx context.Context, c *caller, in *byIDMatch) (*struct{}, error) {
+func (s *Server) deleteApplication(ctx context.Context, c *caller, in *ByIDMatch) (*struct{}, error) {
 	a, err := s.application(ctx, s.Store, c, in.ID)
 	if err != nil {
 		return nil, err

@@ -7,7 +7,7 @@ import (
 )
 
 type auditInput struct {
-	numberedInput
+	NumberedInput
 	Actor  string `query:"actor" maxLength:"200"`
 	Action string `query:"action" maxLength:"100" doc:"Such as key.create."`
 	Target string `query:"target" maxLength:"200" doc:"Such as key/k_1a2b."`
@@ -26,7 +26,7 @@ func (s *Server) listAudit(ctx context.Context, c *caller, in *auditInput) (*lis
 			return c.sees(e.Tenant) && matches(in.Actor, e.Actor) && matches(in.Action, e.Action) && matches(in.Target, e.Target) && matches(in.Tenant, e.Tenant)
 		}
 	}
-	return collectNumbered(ctx, "audit", in.numberedInput, s.Store.AuditTrail, func(e store.AuditEntry) uint64 { return e.Number }, keep)
+	return collectNumbered(ctx, "audit", in.NumberedInput, s.Store.AuditTrail, func(e store.AuditEntry) uint64 { return e.Number }, keep)
 }
 
 func matches(want, got string) bool { return want == "" || want == got }

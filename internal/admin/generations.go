@@ -10,8 +10,8 @@ import (
 	"postern/internal/store"
 )
 
-// numberedInput pages through rows that are numbered upwards, newest first.
-type numberedInput struct {
+// NumberedInput pages through rows that are numbered upwards, newest first.
+type NumberedInput struct {
 	After string `query:"after" maxLength:"512" doc:"The next of the page before."`
 	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"At most so many rows."`
 }
@@ -28,7 +28,7 @@ func (s *Server) registerGenerations() {
 	register(s, route{id: "get-generation", method: "GET", path: "/config/generations/{n}", tag: tag, summary: "Get the document of a generation"}, s.getGeneration)
 }
 
-func (s *Server) listGenerations(ctx context.Context, _ *caller, in *numberedInput) (*listed[store.Generation], error) {
+func (s *Server) listGenerations(ctx context.Context, _ *caller, in *NumberedInput) (*listed[store.Generation], error) {
 	return collectNumbered(ctx, "generations", *in, s.Store.Generations, func(g store.Generation) uint64 { return g.Number }, nil)
 }
 
@@ -54,7 +54,7 @@ func (s *Server) getGeneration(ctx context.Context, c *caller, in *generationInp
 var errUnreadable = errors.New("a stored document cannot be read by this version")
 
 // collectNumbered pages through numbered rows, newest first, keeping those that pass the filter.
-func collectNumbered[T any](ctx context.Context, list string, in numberedInput, read func(context.Context, uint64, int) ([]T, error), number func(T) uint64, keep func(T) bool) (*listed[T], error) {
+func collectNumbered[T any](ctx context.Context, list string, in NumberedInput, read func(context.Context, uint64, int) ([]T, error), number func(T) uint64, keep func(T) bool) (*listed[T], error) {
 	key, err := decodeCursor(list, in.After)
 	if err != nil {
 		return nil, err

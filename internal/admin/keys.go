@@ -45,31 +45,31 @@ type NewKey struct {
 }
 
 type applicationKeysInput struct {
-	byID
-	pageInput
+	ByID
+	PageInput
 }
 
 type keysInput struct {
-	pageInput
+	PageInput
 	Application string `query:"application" maxLength:"63" doc:"Only keys of this application."`
 }
 
 type keyInput struct {
 	ID string `path:"id" maxLength:"128"`
-	idempotencyInput
+	IdempotencyInput
 	Body KeyRequest
 }
 
 type keyPatchInput struct {
-	byIDMatch
+	ByIDMatch
 	Body KeyPatch
 }
 
 type rotateInput struct {
 	ID string `path:"id" maxLength:"128"`
-	idempotencyInput
-	IfMatch string        `header:"If-Match"`
-	Body    RotateRequest `required:"false"`
+	IdempotencyInput
+	IfMatch string `header:"If-Match"`
+	Body    *RotateRequest
 }
 
 func (s *Server) registerKeys() {
@@ -79,7 +79,7 @@ func (s *Server) registerKeys() {
 		about: "The answer holds the key's text, which is shown this once."}, s.createKey)
 	register(s, route{id: "list-keys", method: "GET", path: "/keys", tag: tag, summary: "List keys"}, s.listKeys)
 	register(s, route{id: "get-key", method: "GET", path: "/keys/{id}", tag: tag, summary: "Get a key"},
-		func(ctx context.Context, c *caller, in *byID) (*row[Key], error) {
+		func(ctx context.Context, c *caller, in *ByID) (*row[Key], error) {
 			k, _, err := s.key(ctx, s.Store, c, in.ID)
 			if err != nil {
 				return nil, err
@@ -123,7 +123,7 @@ func (s *Server) key(ctx context.Context, r store.Reader, c *caller, id string) 
 	return k, a, err
 }
 
-func (s *Server) keyRows(ctx context.Context, list, application string, in pageInput, keep func(Key) (bool, error)) (*listed[Key], error) {
+func (s *Server) keyRows(ctx context.Context, list, application string, in PageInput, keep func(Key) (bool, error)) (*listed[Key], error) {
 	return collect(ctx, list, in, func(ctx context.Context, p store.Page) ([]Key, error) {
 		rows, err := s.Store.Keys(ctx, application, p)
 		out := make([]Key, len(rows))
@@ -139,19 +139,19 @@ func (s *Server) listApplicationKeys(ctx context.Context, c *caller, in *applica
 	if err != nil {
 		return nil, err
 	}
-	return s.keyRows(ctx, "keys", a.ID, in.pageInput, nil)
+	return s.keyRows(ctx, "keys", a.ID, in.PageInput, nil)
 }
 
 func (s *Server) listKeys(ctx context.Context, c *caller, in *keysInput) (*listed[Key], error) {
 	if in.Application != "" {
-		return s.listApplicationKeys(ctx, c, &applicationKeysInput{byID{in.Application}, in.pageInput})
+		return s.listApplicationKeys(ctx, c, &applicationKeysInput{ByID{in.Application}, in.PageInput})
 	}
 	var keep func(Key) (bool, error)
 	if c.confined() {
 		visible := s.visibleApplications(ctx, c)
 		keep = func(k Key) (bool, error) { return visible(k.Application) }
 	}
-	return s.keyRows(ctx, "keys", "", in.pageInput, keep)
+	return s.keyRows(ctx, "keys", "", in.PageInput, keep)
 }
 
 // visibleApplications tells whether the caller sees an application, and remembers the answers of one request.
@@ -267,7 +267,7 @@ func keyChange(b KeyPatch) map[string]any {
 	return d
 }
 
-func (s *Server) revokeKey(ctx context.Context, c *caller, in *byIDMatch) (*row[Key], error) {
+func (s *Server) revokeKey(ctx context.Context, c *caller, in *ByIDMatch) (*row[Key], error) {
 	k, a, err := s.key(ctx, s.Store, c, in.ID)
 	if err != nil {
 		return nil, err
@@ -292,16 +292,19 @@ func (s *Server) revokeKey(ctx context.Context, c *caller, in *byIDMatch) (*row[
 }
 
 func (s *Server) rotateKey(ctx context.Context, c *caller, in *rotateInput) (*created[NewKey], error) {
-	overlap := 24 * time.Hour
-	if in.Body.Overlap != "" {
-		d, err := time.ParseDuration(in.Body.Overlap)
+	overlap, asked := 24*time.Hour, RotateRequest{}
+	if in.Body != nil {
+		asked = *in.Body
+	}
+	if asked.Overlap != "" {
+		d, err := time.ParseDuration(asked.Overlap)
 		if err != nil || d < 0 || d > 720*time.Hour {
-			return nil, invalid("/overlap", fmt.Sprintf("%q is no overlap.", in.Body.Overlap), "Write a duration from 0s to 720h, such as 24h.")
+			return nil, invalid("/overlap", fmt.Sprintf("%q is no overlap.", asked.Overlap), "Write a duration from 0s to 720h, such as 24h.")
 		}
 		overlap = d
 	}
 	now := s.stamp()
-	if err := checkExpires(in.Body.Expires, now); err != nil {
+	if err := checkExpires(asked.Expires, now); err != nil {
 		return nil, err
 	}
 	old, a, err := s.key(ctx, s.Store, c, in.ID)
@@ -313,12 +316,12 @@ func (s *Server) rotateKey(ctx context.Context, c *caller, in *rotateInput) (*cr
 		return nil, err
 	}
 	next := directory.Key{ID: newID("k"), Application: old.Application, Name: old.Name, Scopes: old.Scopes, Hash: directory.HashKey(text),
-		Created: now, Expires: optionalStamp(in.Body.Expires)}
+		Created: now, Expires: optionalStamp(asked.Expires)}
 	if next.Expires.IsZero() && !old.Expires.IsZero() {
 		next.Expires = now.Add(max(old.Expires.Sub(old.Created), time.Minute))
 	}
 	e := s.entry(c, "key.rotate", "key/"+old.ID, a.Tenant, map[string]any{"new": next.ID, "overlap": overlap.String()})
-	out, err := createOnce(ctx, s, c, in.Key, in.Body, e, NewKey{s.keyView(next), text}, secretlessKey, func(tx store.Tx) error {
+	out, err := createOnce(ctx, s, c, in.Key, asked, e, NewKey{s.keyView(next), text}, secretlessKey, func(tx store.Tx) error {
 		k, _, err := s.key(ctx, tx, c, in.ID)
 		if err != nil {
 			return err

@@ -15,8 +15,8 @@ type page[T any] struct {
 	Next  string `json:"next,omitempty" doc:"Send it as after to get the rows that follow. Missing: there are none."`
 }
 
-// pageInput is how lists are asked for.
-type pageInput struct {
+// PageInput is how lists are asked for.
+type PageInput struct {
 	After string `query:"after" maxLength:"512" doc:"The next of the page before."`
 	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"At most so many rows."`
 }
@@ -51,7 +51,7 @@ const scanMost = 20_000
 
 // collect reads rows in pages until it has as many as asked for that pass the filter. read returns rows after a key; id
 // returns a row's key.
-func collect[T any](ctx context.Context, list string, in pageInput, read func(context.Context, store.Page) ([]T, error), id func(T) string, keep func(T) (bool, error)) (*listed[T], error) {
+func collect[T any](ctx context.Context, list string, in PageInput, read func(context.Context, store.Page) ([]T, error), id func(T) string, keep func(T) (bool, error)) (*listed[T], error) {
 	after, err := decodeCursor(list, in.After)
 	if err != nil {
 		return nil, err

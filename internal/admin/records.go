@@ -12,7 +12,7 @@ import (
 )
 
 type recordsInput struct {
-	pageInput
+	PageInput
 	Tenant      string    `query:"tenant" maxLength:"63" doc:"Tenant that publishes the API."`
 	API         string    `query:"api" maxLength:"63"`
 	Application string    `query:"application" maxLength:"63"`

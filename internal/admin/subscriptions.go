@@ -35,25 +35,25 @@ type StateRequest struct {
 }
 
 type subscriptionsInput struct {
-	pageInput
+	PageInput
 	Application string `query:"application" maxLength:"63"`
 	API         string `query:"api" maxLength:"63"`
 	State       string `query:"state" enum:"pending,approved,rejected,suspended,revoked"`
 }
 
 type subscriptionInput struct {
-	idempotencyInput
+	IdempotencyInput
 	Body SubscriptionRequest
 }
 
 type subscriptionPatchInput struct {
-	byIDMatch
+	ByIDMatch
 	Body SubscriptionPatch
 }
 
 type stateInput struct {
-	byIDMatch
-	Body StateRequest `required:"false"`
+	ByIDMatch
+	Body *StateRequest
 }
 
 // transition is one step of a subscription's life.
@@ -80,7 +80,7 @@ func (s *Server) registerSubscriptions() {
 	register(s, route{id: "create-subscription", method: "POST", path: "/subscriptions", tag: tag, summary: "Ask for a subscription", status: 201,
 		about: "It is pending until the publisher of the API approves it."}, s.createSubscription)
 	register(s, route{id: "get-subscription", method: "GET", path: "/subscriptions/{id}", tag: tag, summary: "Get a subscription"},
-		func(ctx context.Context, c *caller, in *byID) (*row[directory.Subscription], error) {
+		func(ctx context.Context, c *caller, in *ByID) (*row[directory.Subscription], error) {
 			sub, _, err := s.subscription(ctx, s.Store, c, in.ID)
 			if err != nil {
 				return nil, err
@@ -149,7 +149,7 @@ func (s *Server) listSubscriptions(ctx context.Context, c *caller, in *subscript
 			return visible(sub.Application)
 		}
 	}
-	return collect(ctx, "subscriptions", in.pageInput, func(ctx context.Context, p store.Page) ([]directory.Subscription, error) {
+	return collect(ctx, "subscriptions", in.PageInput, func(ctx context.Context, p store.Page) ([]directory.Subscription, error) {
 		return s.Store.Subscriptions(ctx, in.Application, p)
 	}, func(sub directory.Subscription) string { return sub.ID }, keep)
 }
@@ -211,7 +211,7 @@ func (s *Server) updateSubscription(ctx context.Context, c *caller, in *subscrip
 	if b.Expires.Sent {
 		detail["expires"] = optionalStamp(b.Expires.Value)
 	}
-	return s.changeSubscription(ctx, c, &in.byIDMatch, "subscription.update", detail, false, func(sub *directory.Subscription) error {
+	return s.changeSubscription(ctx, c, &in.ByIDMatch, "subscription.update", detail, false, func(sub *directory.Subscription) error {
 		if b.Plan != nil {
 			sub.Plan = *b.Plan
 		}
@@ -223,13 +223,17 @@ func (s *Server) updateSubscription(ctx context.Context, c *caller, in *subscrip
 }
 
 func (s *Server) moveSubscription(ctx context.Context, c *caller, in *stateInput, t transition) (*row[directory.Subscription], error) {
-	return s.changeSubscription(ctx, c, &in.byIDMatch, "subscription."+t.verb, in.Body, t.byOwner, func(sub *directory.Subscription) error {
+	var why StateRequest
+	if in.Body != nil {
+		why = *in.Body
+	}
+	return s.changeSubscription(ctx, c, &in.ByIDMatch, "subscription."+t.verb, why, t.byOwner, func(sub *directory.Subscription) error {
 		if !slices.Contains(t.from, sub.State) {
 			return problem(409, "state", fmt.Sprintf("The subscription is %s, and only one that is %s can be changed to %s.", sub.State, states(t.from), t.to),
 				"Read its state with GET /api/v1/subscriptions/"+sub.ID+".")
 		}
 		sub.State = t.to
-		sub.Comment = in.Body.Comment
+		sub.Comment = why.Comment
 		return nil
 	})
 }
@@ -243,7 +247,7 @@ func states(l []directory.SubscriptionState) string {
 }
 
 // changeSubscription changes one row. The publisher of the API may; the application's own tenant only where byOwner says so.
-func (s *Server) changeSubscription(ctx context.Context, c *caller, in *byIDMatch, action string, detail any, byOwner bool, change func(*directory.Subscription) error) (*row[directory.Subscription], error) {
+func (s *Server) changeSubscription(ctx context.Context, c *caller, in *ByIDMatch, action string, detail any, byOwner bool, change func(*directory.Subscription) error) (*row[directory.Subscription], error) {
 	sub, tenant, err := s.subscription(ctx, s.Store, c, in.ID)
 	if err != nil {
 		return nil, err
@@ -270,7 +274,7 @@ func (s *Server) changeSubscription(ctx context.Context, c *caller, in *byIDMatc
 	return oneRow(sub), nil
 }
 
-func (s *Server) deleteSubscription(ctx context.Context, c *caller, in *byIDMatch) (*struct{}, error) {
+func (s *Server) deleteSubscription(ctx context.Context, c *caller, in *ByIDMatch) (*struct{}, error) {
 	sub, tenant, err := s.subscription(ctx, s.Store, c, in.ID)
 	if err != nil {
 		return nil, err

@@ -20,13 +20,13 @@ type TenantPatch struct {
 	Standing *string `json:"standing,omitempty" enum:"active,suspended" doc:"A suspended tenant's applications are refused and its users cannot sign in."`
 }
 
-// byID is the input of a route about one row.
-type byID struct {
+// ByID is the input of a route about one row.
+type ByID struct {
 	ID string `path:"id" maxLength:"128"`
 }
 
-// byIDMatch is the input of a change to one row.
-type byIDMatch struct {
+// ByIDMatch is the input of a change to one row.
+type ByIDMatch struct {
 	ID      string `path:"id" maxLength:"128"`
 	IfMatch string `header:"If-Match" doc:"Carry the change out only if the row still has this ETag."`
 }
@@ -40,12 +40,12 @@ type row[T any] struct {
 func oneRow[T any](v T) *row[T] { return &row[T]{ETag: rowTag(v), Body: v} }
 
 type tenantInput struct {
-	idempotencyInput
+	IdempotencyInput
 	Body TenantRequest
 }
 
 type tenantPatchInput struct {
-	byIDMatch
+	ByIDMatch
 	Body TenantPatch
 }
 
@@ -54,7 +54,7 @@ func (s *Server) registerTenants() {
 	register(s, route{id: "list-tenants", method: "GET", path: "/tenants", tag: tag, summary: "List tenants"}, s.listTenants)
 	register(s, route{id: "create-tenant", method: "POST", path: "/tenants", tag: tag, summary: "Create a tenant", status: 201}, s.createTenant)
 	register(s, route{id: "get-tenant", method: "GET", path: "/tenants/{id}", tag: tag, summary: "Get a tenant"},
-		func(ctx context.Context, c *caller, in *byID) (*row[directory.Tenant], error) {
+		func(ctx context.Context, c *caller, in *ByID) (*row[directory.Tenant], error) {
 			t, err := s.tenant(ctx, s.Store, c, in.ID)
 			if err != nil {
 				return nil, err
@@ -79,7 +79,7 @@ func (s *Server) tenant(ctx context.Context, r store.Reader, c *caller, id strin
 	return t, err
 }
 
-func (s *Server) listTenants(ctx context.Context, c *caller, in *pageInput) (*listed[directory.Tenant], error) {
+func (s *Server) listTenants(ctx context.Context, c *caller, in *PageInput) (*listed[directory.Tenant], error) {
 	if c.confined() {
 		t, err := s.tenant(ctx, s.Store, c, c.user.Tenant)
 		if err != nil {
@@ -129,7 +129,7 @@ func (s *Server) updateTenant(ctx context.Context, c *caller, in *tenantPatchInp
 	return oneRow(t), nil
 }
 
-func (s *Server) deleteTenant(ctx context.Context, c *caller, in *byIDMatch) (*struct{}, error) {
+func (s *Server) deleteTenant(ctx context.Context, c *caller, in *ByIDMatch) (*struct{}, error) {
 	return nil, s.update(ctx, s.entry(c, "tenant.delete", "tenant/"+in.ID, in.ID, nil), func(tx store.Tx) error {
 		t, err := s.tenant(ctx, tx, c, in.ID)
 		if err != nil {

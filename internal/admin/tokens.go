@@ -26,12 +26,12 @@ type NewToken struct {
 }
 
 type tokensInput struct {
-	pageInput
+	PageInput
 	User string `query:"user" maxLength:"128" doc:"Tokens of this user. Missing: one's own."`
 }
 
 type tokenInput struct {
-	idempotencyInput
+	IdempotencyInput
 	Body TokenRequest
 }
 
@@ -52,7 +52,7 @@ func (s *Server) listTokens(ctx context.Context, c *caller, in *tokensInput) (*l
 			return nil, err
 		}
 	}
-	return collect(ctx, "tokens", in.pageInput, func(ctx context.Context, p store.Page) ([]store.Token, error) {
+	return collect(ctx, "tokens", in.PageInput, func(ctx context.Context, p store.Page) ([]store.Token, error) {
 		return s.Store.Tokens(ctx, in.User, p)
 	}, func(t store.Token) string { return t.ID }, func(t store.Token) (bool, error) { return t.User == in.User, nil })
 }
@@ -104,7 +104,7 @@ func (s *Server) createToken(ctx context.Context, c *caller, in *tokenInput) (*c
 	return located(out, err, "/api/v1/tokens/", func(n NewToken) string { return n.Token.ID })
 }
 
-func (s *Server) revokeToken(ctx context.Context, c *caller, in *byID) (*struct{}, error) {
+func (s *Server) revokeToken(ctx context.Context, c *caller, in *ByID) (*struct{}, error) {
 	t, err := s.Store.Token(ctx, in.ID)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, err

@@ -33,17 +33,17 @@ type PasswordRequest struct {
 }
 
 type usersInput struct {
-	pageInput
+	PageInput
 	Tenant string `query:"tenant" maxLength:"63"`
 }
 
 type userInput struct {
-	idempotencyInput
+	IdempotencyInput
 	Body UserRequest
 }
 
 type userPatchInput struct {
-	byIDMatch
+	ByIDMatch
 	Body UserPatch
 }
 
@@ -58,7 +58,7 @@ func (s *Server) registerUsers() {
 	register(s, route{id: "create-user", method: "POST", path: "/users", tag: tag, summary: "Create a user", status: 201,
 		about: "Creating the first administrator of the platform spends the bootstrap token."}, s.createUser)
 	register(s, route{id: "get-user", method: "GET", path: "/users/{id}", tag: tag, summary: "Get a user"},
-		func(ctx context.Context, c *caller, in *byID) (*row[directory.User], error) {
+		func(ctx context.Context, c *caller, in *ByID) (*row[directory.User], error) {
 			u, err := s.user(ctx, s.Store, c, in.ID, readUsers)
 			if err != nil {
 				return nil, err
@@ -87,7 +87,7 @@ func (s *Server) listUsers(ctx context.Context, c *caller, in *usersInput) (*lis
 			return c.sees(u.Tenant) && (in.Tenant == "" || u.Tenant == in.Tenant), nil
 		}
 	}
-	return collect(ctx, "users", in.pageInput, s.Store.Users, func(u directory.User) string { return u.ID }, keep)
+	return collect(ctx, "users", in.PageInput, s.Store.Users, func(u directory.User) string { return u.ID }, keep)
 }
 
 // grants checks that roles exist and that the caller has what they allow: nobody hands on more than they have.
@@ -206,7 +206,7 @@ func (s *Server) updateUser(ctx context.Context, c *caller, in *userPatchInput) 
 	return oneRow(u), nil
 }
 
-func (s *Server) deleteUser(ctx context.Context, c *caller, in *byIDMatch) (*struct{}, error) {
+func (s *Server) deleteUser(ctx context.Context, c *caller, in *ByIDMatch) (*struct{}, error) {
 	u, err := s.user(ctx, s.Store, c, in.ID, writeUsers)
 	if err != nil {
 		return nil, err

@@ -29,8 +29,8 @@ func (s *Server) update(ctx context.Context, e store.AuditEntry, fn func(store.T
 	return nil
 }
 
-// idempotencyInput is mixed into the POSTs that create something.
-type idempotencyInput struct {
+// IdempotencyInput is mixed into the POSTs that create something.
+type IdempotencyInput struct {
 	Key string `header:"Idempotency-Key" maxLength:"255" doc:"A value of the client's choosing, such as a UUID. A POST repeated with it within a day is given the first answer again instead of being carried out twice."`
 }
 
