@@ -28,7 +28,7 @@ type Config struct {
 // A scope limits one credential; it grants nothing by itself. An API key on which no scopes are listed is not limited. Of
 // every other kind of credential (tokens carry scopes by design) missing scopes are missing.
 func New(c Config) gate.Gate {
-	g := &rbac{permission: c.Permission, scopes: slices.Clone(c.Scopes), title: c.Title, rule: c.Rule, roles: c.Roles, compiled: true}
+	g := &rbac{permission: c.Permission, scopes: slices.Clone(c.Scopes), title: c.Title, rule: c.Rule, roles: c.Roles}
 	if c.Permission != "" {
 		g.held = c.Roles.holdersOf(c.Permission)
 	}
@@ -47,14 +47,10 @@ type rbac struct {
 	title      string
 	challenge  string // RFC 6750 section 3: what a credential would need
 	rule       *decision.Rule
-	compiled   bool // the zero value refuses
 }
 
 // Check implements gate.Gate. Scopes come first: they are what the caller can change alone.
 func (g *rbac) Check(_ context.Context, x *gate.Exchange) decision.Verdict {
-	if !g.compiled {
-		return decision.Refuse(decision.AuthzUnavailable, g.rule, decision.Fact{Name: "dependency", Want: "a compiled rule"})
-	}
 	if g.permission == "" && len(g.scopes) == 0 {
 		return decision.Pass(g.rule)
 	}

@@ -28,7 +28,7 @@ const retryAfter = 2 * time.Second
 // New compiles the gate. A passed request has its readings on x.Readings, for RateLimit fields, and what was taken on
 // x.Takes, for Settle.
 func New(c Config) gate.Gate {
-	g := &limits{usePlan: c.UsePlan, compiled: true}
+	g := &limits{usePlan: c.UsePlan}
 	for _, l := range c.Limits {
 		if l.Shadow {
 			g.shadow = append(g.shadow, l)
@@ -42,7 +42,6 @@ func New(c Config) gate.Gate {
 type limits struct {
 	enforced, shadow []*gate.Limit
 	usePlan          bool
-	compiled         bool // the zero value refuses
 }
 
 // Check implements gate.Gate.
@@ -50,9 +49,6 @@ type limits struct {
 // Limits that only report are counted like the others, and come last: a request that an enforced limit refuses is refused
 // by that one. When a reporting limit has no room, it is left out and the rest is asked again.
 func (g *limits) Check(ctx context.Context, x *gate.Exchange) decision.Verdict {
-	if !g.compiled {
-		return decision.Refuse(decision.LimitUnavailable, nil, decision.Fact{Name: "name", Want: "a compiled limit"})
-	}
 	first := len(x.Takes)
 	g.collect(x)
 	if len(x.Takes) == first {
