@@ -1,8 +1,19 @@
 package forward
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
 
+	"postern/internal/decision"
+	"postern/internal/gate"
+	"postern/internal/header"
 	"postern/internal/provider"
 )
 
@@ -12,4 +23,397 @@ type Options struct {
 	// Translators returns the translator for a caller's dialect ("openai"), or nil when there is none.
 	Translators func(dialect string) provider.Translator
 	Via         string // pseudonym in the Via field; default "postern"
+}
+
+// Forwarder sends judged requests to the upstream their operation or model leads to. It is safe for concurrent use.
+type Forwarder struct {
+	log         logger
+	translators func(string) provider.Translator
+	name        string
+	via10       string
+	via11       string
+	via2        string
+	calls       sync.Pool
+}
+
+// New returns a Forwarder.
+func New(o Options) *Forwarder {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Via == "" {
+		o.Via = "postern"
+	}
+	f := &Forwarder{log: o.Logger, translators: o.Translators, name: o.Via, via10: "1.0 " + o.Via, via11: "1.1 " + o.Via, via2: "2.0 " + o.Via}
+	f.calls.New = func() any { return &call{text: make([]byte, 0, 512)} }
+	return f
+}
+
+// via returns the Via value for the protocol a request came by (RFC 9110 section 7.6.3).
+func (f *Forwarder) via(proto string) string {
+	switch proto {
+	case "HTTP/1.0":
+		return f.via10
+	case "HTTP/2.0":
+		return f.via2
+	}
+	return f.via11
+}
+
+// Forward sends x to its upstream and passes the answer to w. It returns when the exchange is over: nothing of x, w or the
+// request body is used afterwards.
+//
+// It passes when an answer was passed on, whatever its status; x.Result says what came. It refuses when there is none: the
+// reason is upstream.unreachable, .timeout, .tls, .dns, .bad_answer, .none_healthy, .circuit_open, .credential or
+// .client_gone, or what a fault of the request body deserves. If w was committed by then, x.Result.Truncated is set and the
+// engine must break the caller's connection. A stream of a language model that breaks off is ended with an event that says
+// so instead; that passes, with Truncated set.
+//
+// Cancelling ctx ends the wait for a connection and calls over HTTP/2; otherwise the engine's watcher ends a call (see
+// Sink.Watch).
+func (f *Forwarder) Forward(ctx context.Context, x *gate.Exchange, w Sink) decision.Verdict {
+	var to gate.Upstream
+	if x.Model != nil {
+		to = x.Model.Upstream
+	} else if x.Op != nil {
+		to = x.Op.Upstream
+	}
+	up, ok := to.(*Upstream)
+	if !ok {
+		x.Result.Origin = gate.FromGateway
+		x.Result.Fault = fmt.Sprintf("the operation leads to no upstream that can be called (%T)", to)
+		return decision.Refuse(decision.GatewayFault, nil, decision.Fact{Name: "fault", Want: x.Result.Fault})
+	}
+	c := f.calls.Get().(*call)
+	c.f, c.ctx, c.x, c.w, c.up = f, ctx, x, w, up
+	v := c.run()
+	c.reset()
+	f.calls.Put(c)
+	return v
+}
+
+// call is one Forward at work. It is pooled.
+type call struct {
+	f   *Forwarder
+	ctx context.Context
+	x   *gate.Exchange
+	w   Sink
+	up  *Upstream
+
+	fields header.List // of the request, without Host and framing
+	text   []byte      // what was written for this request; strings are views into it
+	path   string      // below the target's prefix, with the query
+
+	body       []byte // the whole request body, if it is at hand
+	whole      bool   // body is all of it
+	consumed   bool   // reading the body from the caller has begun: it cannot be sent again
+	idempotent bool
+	total      int64 // deadline in ticks; zero: none
+
+	tried  []*target
+	answer provider.Answer // of an LLM call, once its head came
+	handed bool            // the sink has the head: no further attempt
+	status int             // received
+	sinkIs error           // what the sink said when it failed
+}
+
+func (c *call) reset() {
+	clear(c.fields)
+	clear(c.tried)
+	*c = call{fields: c.fields[:0], text: c.text[:0], tried: c.tried[:0]}
+	if cap(c.text) > 16<<10 {
+		c.text = make([]byte, 0, 512)
+	}
+}
+
+func (c *call) now() time.Time { return c.x.Env.Now() }
+
+func (c *call) run() decision.Verdict {
+	x, p := c.x, c.up.pool
+	x.Result.Upstream = p.name
+	if c.up.missing != "" {
+		return c.refuse(decision.Refuse(decision.UpstreamCredential, nil, decision.Fact{Name: "reference", Want: c.up.missing}), gate.FromGateway, c.up.missing)
+	}
+	if p.limits.total != 0 {
+		c.total = ticks() + int64(p.limits.total)
+	}
+	c.idempotent = idempotent(x.Method)
+	if f := c.prepare(); f != nil {
+		return c.failed(f, nil)
+	}
+	c.outgoing()
+	p.budget.earn()
+	var last *fault
+	var lastTarget *target
+	for {
+		start := c.now()
+		leave, until, ok := p.circuit.enter(start)
+		if !ok {
+			if last != nil {
+				return c.failed(last, lastTarget)
+			}
+			return c.circuitOpen(until.Sub(start), until)
+		}
+		t := p.balance.pick(x, start.UnixNano(), c.tried)
+		if t == nil {
+			p.circuit.cancelled(leave)
+			if last != nil {
+				return c.failed(last, lastTarget)
+			}
+			return c.noneHealthy(start)
+		}
+		if last != nil {
+			t.retries.Add(1)
+		}
+		c.tried = append(c.tried, t)
+		f := c.attempt(t)
+		c.note(t, f, leave, start)
+		if f == nil {
+			return c.passed()
+		}
+		if !f.repeat && !c.again(f) {
+			return c.failed(f, t)
+		}
+		last, lastTarget = f, t
+	}
+}
+
+// attempt makes one call to a target, over the protocol it speaks.
+func (c *call) attempt(t *target) *fault {
+	t.calls.Add(1)
+	t.inflight.Add(1)
+	defer t.inflight.Add(-1)
+	c.x.Result.Target, c.x.Result.Protocol, c.x.Result.Connect, c.status = t.name, "HTTP/1.1", 0, 0
+	switch p := t.pool; {
+	case p.protocol == "h2c", p.protocol == "h2", t.speaks.Load() == 2 && c.x.Upgrade == "":
+		return c.overHTTP2(t)
+	default:
+		return c.overHTTP1(t)
+	}
+}
+
+// note records an attempt and teaches target and circuit.
+func (c *call) note(t *target, f *fault, leave permit, start time.Time) {
+	p, end := t.pool, c.now()
+	a := gate.Attempt{Target: t.name, Took: end.Sub(start)}
+	if f != nil {
+		a.Reason, a.Fault = f.reason, f.Error()
+		if f.verdict != nil {
+			a.Reason = f.verdict.Reason()
+		}
+	}
+	c.x.Result.Attempts = append(c.x.Result.Attempts, a)
+	if f != nil && f.ours {
+		p.circuit.cancelled(leave)
+		return
+	}
+	bad := f != nil || c.x.Result.Fault != "" || p.failing(c.status)
+	p.circuit.done(leave, end, bad)
+	if bad {
+		t.failed(end)
+	} else {
+		t.succeeded()
+	}
+}
+
+var failingStatus = []int{502, 503, 504}
+
+// failing reports whether an answer counts as a failure of the target.
+func (p *pool) failing(status int) bool {
+	if status < 400 {
+		return false
+	}
+	if p.passive != nil {
+		return slices.Contains(p.passive.status, status)
+	}
+	return slices.Contains(failingStatus, status)
+}
+
+// idempotent reports whether repeating a request has no further effect (RFC 9110 section 9.2.2).
+func idempotent(method string) bool {
+	switch method {
+	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
+		return true
+	}
+	return false
+}
+
+// repeatable reports whether the request could be sent another time in full.
+func (c *call) repeatable() bool { return c.whole || !c.consumed }
+
+// again decides whether a failed attempt is followed by another one.
+func (c *call) again(f *fault) bool {
+	switch {
+	case f.ours || c.handed || f.phase == phaseTotal || !c.repeatable():
+		return false
+	case !f.unsent && !c.idempotent:
+		return false
+	}
+	return c.another()
+}
+
+// another takes one retry from the budget, if there is a target to spend it on.
+func (c *call) another() bool {
+	p := c.up.pool
+	if len(c.tried) >= p.attempts || c.w.Gone() {
+		return false
+	}
+	now := c.now().UnixNano()
+	for _, t := range p.targets {
+		if fit(t, now, c.tried) {
+			return p.budget.spend()
+		}
+	}
+	return false
+}
+
+// repeats reports whether an answer with that status is left for another attempt.
+func (c *call) repeats(status int) bool {
+	p := c.up.pool
+	return len(p.repeat) > 0 && c.idempotent && c.repeatable() && slices.Contains(p.repeat, status) && c.another()
+}
+
+// passed closes the books on an exchange whose answer was passed on.
+func (c *call) passed() decision.Verdict {
+	r := &c.x.Result
+	r.Origin = gate.FromUpstream
+	r.Done = c.now().Sub(c.x.Started)
+	return decision.Pass(nil)
+}
+
+// failed closes the books on an exchange without an answer, or with a broken one.
+func (c *call) failed(f *fault, t *target) decision.Verdict {
+	target, origin := "", gate.FromUnreachable
+	if t != nil {
+		target = t.name
+	}
+	if f.ours {
+		origin = gate.FromGateway
+	}
+	return c.refuse(f.word(c.up.pool.name, target), origin, f.Error())
+}
+
+func (c *call) refuse(v decision.Verdict, from gate.Origin, fault string) decision.Verdict {
+	r := &c.x.Result
+	r.Origin, r.Fault, r.Done = from, fault, c.now().Sub(c.x.Started)
+	r.Truncated = c.w.Committed()
+	return v
+}
+
+func (c *call) circuitOpen(left time.Duration, until time.Time) decision.Verdict {
+	c.x.RetryAfter = max(left, 0)
+	return c.refuse(decision.Refuse(decision.UpstreamCircuitOpen, nil,
+		decision.Fact{Name: "upstream", Want: c.up.pool.name, Public: decision.ToProven},
+		decision.Fact{Name: "until", Want: until.UTC().Format(time.RFC3339), Public: decision.ToProven},
+	), gate.FromGateway, "the circuit is open")
+}
+
+func (c *call) noneHealthy(now time.Time) decision.Verdict {
+	p := c.up.pool
+	var names []string
+	wait := time.Duration(0)
+	for _, t := range p.targets {
+		names = append(names, t.name)
+		if left := time.Duration(t.ejected.Load() - now.UnixNano()); left > 0 && (wait == 0 || left < wait) {
+			wait = left
+		}
+	}
+	if p.check != nil && wait == 0 {
+		wait = p.check.Interval.Or(defaultInterval)
+	}
+	c.x.RetryAfter = wait
+	return c.refuse(decision.Refuse(decision.UpstreamNoneHealthy, nil,
+		decision.Fact{Name: "upstream", Want: p.name, Public: decision.ToProven},
+		decision.Fact{Name: "targets", Want: strings.Join(names, ", ")},
+	), gate.FromGateway, "no target is healthy")
+}
+
+// mostBuffered is how large a body may be to be read before anything is sent. It then goes out in one write with the head,
+// and the request can be repeated.
+const mostBuffered = 32 << 10
+
+// prepare brings the request into the form it is sent in: its path, and its body as far as it is at hand.
+func (c *call) prepare() *fault {
+	x := c.x
+	if x.Model != nil {
+		return c.prepareLLM()
+	}
+	c.path = c.forwardPath()
+	switch n := x.Body.Length(); {
+	case n == 0:
+		c.whole = true
+	case n > 0 && n <= mostBuffered:
+		return c.takeBody(int(n))
+	}
+	return nil
+}
+
+// takeBody gets the whole body of a known length.
+func (c *call) takeBody(n int) *fault {
+	b, whole, err := c.x.Body.Peek(c.ctx, n)
+	switch {
+	case err != nil:
+		return bodyFault(err)
+	case whole && len(b) == n:
+		c.body, c.whole = b, true
+		c.x.Result.BytesIn = int64(n)
+	}
+	return nil
+}
+
+func (c *call) prepareLLM() *fault {
+	x := c.x
+	var tr provider.Translator
+	if c.f.translators != nil && x.Op != nil {
+		tr = c.f.translators(x.Op.Dialect)
+	}
+	if tr == nil {
+		return &fault{reason: decision.GatewayFault, err: errors.New("there is no translator for the dialect of this operation"), ours: true}
+	}
+	path, err := tr.Prepare(x)
+	if known := BodyFault(nil); errors.As(err, &known) {
+		return bodyFault(err)
+	}
+	if err != nil {
+		v := decision.Refuse(decision.PromptUnreadable, nil, decision.Fact{Name: "fault", Want: err.Error(), Public: decision.ToProven})
+		return &fault{reason: v.Reason(), verdict: &v, err: fmt.Errorf("prepare the request for the model: %w", err), ours: true}
+	}
+	c.path = path
+	if x.Body.Length() == 0 {
+		c.whole = true
+		return nil
+	}
+	b, whole, err := x.Body.Peek(c.ctx, math.MaxInt32) // the translator has read all of it
+	if err != nil {
+		return bodyFault(err)
+	}
+	if c.whole = whole; whole {
+		c.body = b
+		x.Result.BytesIn = int64(len(b))
+	}
+	return nil
+}
+
+// forwardPath is the path below the target's prefix with the query, as the target gets it.
+func (c *call) forwardPath() string {
+	x := c.x
+	path := x.Path
+	if x.Op != nil && x.Op.StripPrefix != "" {
+		strip := strings.TrimSuffix(x.Op.StripPrefix, "/")
+		if rest, ok := strings.CutPrefix(path, strip); ok && (rest == "" || rest[0] == '/') {
+			path = rest
+		}
+	}
+	if path != "" && path[0] == '/' && x.RawQuery == "" {
+		return path
+	}
+	start := len(c.text)
+	if path == "" || path[0] != '/' {
+		c.text = append(c.text, '/')
+	}
+	c.text = append(c.text, path...)
+	if x.RawQuery != "" {
+		c.text = append(append(c.text, '?'), x.RawQuery...)
+	}
+	return c.textFrom(start)
 }
