@@ -1,0 +1,58 @@
+// Package upstream is the last gate: it asks whether the request could be sent now, so that a caller learns at once, and
+// before anything is spent, that the backend is down, suspended, or lacks its credential.
+//
+// It only reads the state of the pool. forward decides again when it picks a target, because the state may change between.
+package upstream
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"postern/internal/decision"
+	"postern/internal/gate"
+)
+
+// New makes the gate. The upstream is that of the request's model, or of its operation. It refuses with upstream.credential,
+// upstream.circuit_open (with x.RetryAfter) or upstream.none_healthy, and does not know when a model call's model is not known.
+func New(rule *decision.Rule) gate.Gate { return &state{rule: rule, made: true} }
+
+// state is the gate. Its zero value refuses.
+type state struct {
+	rule *decision.Rule
+	made bool
+}
+
+// Check implements gate.Gate.
+func (g *state) Check(_ context.Context, x *gate.Exchange) decision.Verdict {
+	if !g.made || x.Op == nil {
+		return decision.Verdict{}
+	}
+	u := x.Op.Upstream
+	if x.Model != nil {
+		u = x.Model.Upstream
+	}
+	if u == nil {
+		return decision.Abstain(decision.UpstreamNoneHealthy, g.rule,
+			decision.Fact{Name: "model", Want: "the model named in the body, which says where the request is sent", Public: decision.ToProven})
+	}
+	now := x.Env.Now()
+	s := u.State(now)
+	if s.CredentialError == "" && !s.CircuitOpen && s.Healthy > 0 {
+		return decision.Pass(g.rule)
+	}
+	name := decision.Fact{Name: "upstream", Want: u.Name(), Public: decision.ToProven}
+	switch {
+	case s.CredentialError != "":
+		return decision.Refuse(decision.UpstreamCredential, g.rule, name, decision.Fact{Name: "reference", Want: s.CredentialError})
+	case s.CircuitOpen:
+		facts := []decision.Fact{name}
+		if wait := s.Until.Sub(now); wait > 0 {
+			x.RetryAfter = wait
+			facts = append(facts, decision.Fact{Name: "until", Want: s.Until.UTC().Format(time.RFC3339), Public: decision.ToAnyone})
+		}
+		return decision.Refuse(decision.UpstreamCircuitOpen, g.rule, facts...)
+	}
+	return decision.Refuse(decision.UpstreamNoneHealthy, g.rule, name,
+		decision.Fact{Name: "targets", Want: strconv.Itoa(s.Targets) + " of " + strconv.Itoa(s.Targets) + " are out", Got: strconv.Itoa(s.Healthy)})
+}
