@@ -26,7 +26,6 @@ func readCall(body []byte) (c call, fault string) {
 		return c, "it is empty"
 	}
 	s := scanner{s: unsafe.String(unsafe.SliceData(body), len(body))}
-	s.members = &c
 	fault = s.document()
 	switch {
 	case fault != "":
@@ -36,7 +35,7 @@ func readCall(body []byte) (c call, fault string) {
 	case s.seen&sawModel == 0:
 		return call{}, `it has no "model"`
 	}
-	return c, ""
+	return s.found, ""
 }
 
 // Members of the object that have been seen.
@@ -85,11 +84,11 @@ func (s *scanner) value(which int, raw string) (fault string) {
 		case len(name) > maxModel:
 			return fmt.Sprintf(`"model" is longer than %d bytes`, maxModel)
 		}
-		s.members.model = name
+		s.found.model = name
 	case sawStream:
 		switch raw {
 		case "true":
-			s.members.stream = true
+			s.found.stream = true
 		case "false", "null":
 		default:
 			return `"stream" is neither true nor false`

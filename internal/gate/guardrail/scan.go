@@ -19,7 +19,7 @@ type scanner struct {
 	depth   int
 	objects [maxDepth / 64]uint64 // for each level, whether it is an object
 	seen    int
-	members *call
+	found   call
 }
 
 func (s *scanner) invalid(what string) string {
