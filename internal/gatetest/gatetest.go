@@ -119,7 +119,9 @@ func (s Suite) pass(t *testing.T) {
 	before.Readings, before.Takes = x.Readings[:0], x.Takes[:0]
 	if n := testing.AllocsPerRun(100, func() {
 		*x = before
-		g.Check(ctx, x)
+		if v := g.Check(ctx, x); !v.Passed() {
+			t.Errorf("passed once, and then %s %s", v.Outcome(), describe(v))
+		}
 	}); n > s.PassAllocs {
 		t.Errorf("a pass costs %v allocations, want at most %v", n, s.PassAllocs)
 	}
