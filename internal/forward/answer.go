@@ -82,7 +82,7 @@ func (c *call) flush() error {
 }
 
 // brokeOff handles an answer that ended before its end. A stream of events that the caller is already reading gets a last
-// event that says so and ends well; anything else is left to the engine to break.
+// event that says so and ends well; anything else is left to the engine to break. Either way the fault stays one.
 func (c *call) brokeOff(f *fault, length int64) *fault {
 	if c.answer == nil {
 		return f
@@ -104,6 +104,5 @@ func (c *call) brokeOff(f *fault, length int64) *fault {
 	if err != nil {
 		return c.sunk(err)
 	}
-	c.x.Result.Truncated, c.x.Result.Fault = true, f.Error()
-	return nil
+	return f
 }

@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"syscall"
 	"time"
 
 	"postern/internal/decision"
+	"postern/internal/gate"
 	"postern/internal/http1"
 )
 
@@ -113,27 +113,9 @@ func brokeFault(err error) *fault {
 // bodyFault classifies an error of the request body, which is never the target's doing.
 func bodyFault(err error) *fault {
 	f := &fault{reason: decision.ClientGone, err: fmt.Errorf("read the request body: %w", err), ours: true}
-	set := func(v decision.Verdict) *fault {
+	if known, ok := errors.AsType[*gate.BodyError](err); ok {
+		v := known.Verdict()
 		f.reason, f.verdict = v.Reason(), &v
-		return f
-	}
-	var known BodyFault
-	var parse *http1.ParseError
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &known):
-		return set(known.Verdict())
-	case errors.As(err, &parse) && parse.Code == http1.Truncated:
-	case errors.As(err, &parse) && parse.Status == 413:
-		return set(decision.Refuse(decision.RequestTooLarge, nil))
-	case errors.As(err, &parse):
-		return set(decision.Refuse(decision.RequestMalformed, nil, decision.Fact{Name: "fault", Want: parse.Detail, Public: decision.ToAnyone}))
-	case errors.As(err, &large):
-		return set(decision.Refuse(decision.RequestTooLarge, nil, decision.Fact{Name: "limit", Want: fmt.Sprint(large.Limit), Public: decision.ToAnyone}))
-	case errors.Is(err, http1.ErrBodyTooLarge):
-		return set(decision.Refuse(decision.RequestTooLarge, nil))
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return set(decision.Refuse(decision.RequestTimeout, nil))
 	}
 	return f
 }

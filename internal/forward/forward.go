@@ -2,10 +2,8 @@ package forward
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -66,8 +64,8 @@ func (f *Forwarder) via(proto string) string {
 // It passes when an answer was passed on, whatever its status; x.Result says what came. It refuses when there is none: the
 // reason is upstream.unreachable, .timeout, .tls, .dns, .bad_answer, .none_healthy, .circuit_open, .credential or
 // .client_gone, or what a fault of the request body deserves. If w was committed by then, x.Result.Truncated is set and the
-// engine must break the caller's connection. A stream of a language model that breaks off is ended with an event that says
-// so instead; that passes, with Truncated set.
+// engine must break the caller's connection, unless End was called: a stream of a language model that breaks off is ended with
+// an event that says so.
 //
 // Cancelling ctx ends the wait for a connection and calls over HTTP/2; otherwise the engine's watcher ends a call (see
 // Sink.Watch).
@@ -207,7 +205,7 @@ func (c *call) note(t *target, f *fault, leave permit, start time.Time) {
 		p.circuit.cancelled(leave)
 		return
 	}
-	bad := f != nil || c.x.Result.Fault != "" || p.failing(c.status)
+	bad := f != nil || p.failing(c.status)
 	p.circuit.done(leave, end, bad)
 	if bad {
 		t.failed(end)
@@ -326,94 +324,4 @@ func (c *call) noneHealthy(now time.Time) decision.Verdict {
 		decision.Fact{Name: "upstream", Want: p.name, Public: decision.ToProven},
 		decision.Fact{Name: "targets", Want: strings.Join(names, ", ")},
 	), gate.FromGateway, "no target is healthy")
-}
-
-// mostBuffered is how large a body may be to be read before anything is sent. It then goes out in one write with the head,
-// and the request can be repeated.
-const mostBuffered = 32 << 10
-
-// prepare brings the request into the form it is sent in: its path, and its body as far as it is at hand.
-func (c *call) prepare() *fault {
-	x := c.x
-	if x.Model != nil {
-		return c.prepareLLM()
-	}
-	c.path = c.forwardPath()
-	switch n := x.Body.Length(); {
-	case n == 0:
-		c.whole = true
-	case n > 0 && n <= mostBuffered:
-		return c.takeBody(int(n))
-	}
-	return nil
-}
-
-// takeBody gets the whole body of a known length.
-func (c *call) takeBody(n int) *fault {
-	b, whole, err := c.x.Body.Peek(c.ctx, n)
-	switch {
-	case err != nil:
-		return bodyFault(err)
-	case whole && len(b) == n:
-		c.body, c.whole = b, true
-		c.x.Result.BytesIn = int64(n)
-	}
-	return nil
-}
-
-func (c *call) prepareLLM() *fault {
-	x := c.x
-	var tr provider.Translator
-	if c.f.translators != nil && x.Op != nil {
-		tr = c.f.translators(x.Op.Dialect)
-	}
-	if tr == nil {
-		return &fault{reason: decision.GatewayFault, err: errors.New("there is no translator for the dialect of this operation"), ours: true}
-	}
-	path, err := tr.Prepare(x)
-	if known := BodyFault(nil); errors.As(err, &known) {
-		return bodyFault(err)
-	}
-	if err != nil {
-		v := decision.Refuse(decision.PromptUnreadable, nil, decision.Fact{Name: "fault", Want: err.Error(), Public: decision.ToProven})
-		return &fault{reason: v.Reason(), verdict: &v, err: fmt.Errorf("prepare the request for the model: %w", err), ours: true}
-	}
-	c.path = path
-	if x.Body.Length() == 0 {
-		c.whole = true
-		return nil
-	}
-	b, whole, err := x.Body.Peek(c.ctx, math.MaxInt32) // the translator has read all of it
-	if err != nil {
-		return bodyFault(err)
-	}
-	if c.whole = whole; whole {
-		c.body = b
-		x.Result.BytesIn = int64(len(b))
-	}
-	return nil
-}
-
-// forwardPath is the path below the target's prefix with the query, as the target gets it.
-func (c *call) forwardPath() string {
-	x := c.x
-	path := x.Path
-	if x.Op != nil && x.Op.StripPrefix != "" {
-		strip := strings.TrimSuffix(x.Op.StripPrefix, "/")
-		if rest, ok := strings.CutPrefix(path, strip); ok && (rest == "" || rest[0] == '/') {
-			path = rest
-		}
-	}
-	if path != "" && path[0] == '/' && x.RawQuery == "" {
-		return path
-	}
-	start := len(c.text)
-	if path == "" || path[0] != '/' {
-		c.text = append(c.text, '/')
-	}
-	c.text = append(c.text, path...)
-	if x.RawQuery != "" {
-		c.text = append(append(c.text, '?'), x.RawQuery...)
-	}
-	return c.textFrom(start)
 }

@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -14,7 +13,6 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"postern/internal/decision"
@@ -101,6 +99,7 @@ func (c *call) overHTTP2(t *target) (f *fault) {
 	defer func() { // also when something panics: the transport must not touch the request body any more
 		cancel(nil)
 		body.release()
+		c.consumed = c.consumed || body.begun.Load()
 		x.Result.BytesIn = body.sent.Load()
 	}()
 	req, err := c.request2(t, body)
@@ -217,7 +216,6 @@ func (c *call) request2(t *target, body *body2) (*http.Request, error) {
 		req.Body = body
 		req.GetBody = func() (io.ReadCloser, error) { return body.again() }
 	default:
-		c.consumed = true
 		req.ContentLength = x.Body.Length()
 		req.Body = body
 		if names := x.Header.Values(nil, "Trailer"); len(names) > 0 {
@@ -292,160 +290,4 @@ func (c *call) failed2(ctx context.Context, body *body2, err error) *fault {
 		return timeoutFault(phaseRead, c.up.pool.limits.read, err)
 	}
 	return brokeFault(err)
-}
-
-// phaseTimeout is the cause with which a phaseClock ends a call.
-type phaseTimeout struct {
-	phase string
-	limit time.Duration
-}
-
-func (p *phaseTimeout) Error() string {
-	return fmt.Sprintf("no progress within %s (%s)", p.limit, p.phase)
-}
-
-// phaseClock bounds the phases of a call that net/http makes.
-type phaseClock struct {
-	mu     sync.Mutex
-	limits *limits
-	cancel context.CancelCauseFunc
-	timer  *time.Timer
-	whole  *time.Timer
-	phase  string
-	round  int
-}
-
-func newPhaseClock(cancel context.CancelCauseFunc, total int64, l *limits) *phaseClock {
-	k := &phaseClock{limits: l, cancel: cancel}
-	if total != 0 {
-		k.whole = time.AfterFunc(time.Duration(total-ticks()), func() { cancel(&phaseTimeout{phaseTotal, l.total}) })
-	}
-	return k
-}
-
-// begin starts the limit of a phase, in place of any other.
-func (k *phaseClock) begin(phase string) {
-	limit := k.limits.read
-	if phase == phaseFirstByte {
-		limit = k.limits.firstByte
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.round++
-	round := k.round
-	if k.timer != nil {
-		k.timer.Stop()
-	}
-	k.timer = time.AfterFunc(limit, func() {
-		k.mu.Lock()
-		mine := k.round == round
-		k.mu.Unlock()
-		if mine {
-			k.cancel(&phaseTimeout{phase, limit})
-		}
-	})
-}
-
-// stop ends the limit of the phase.
-func (k *phaseClock) stop() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.round++
-	if k.timer != nil {
-		k.timer.Stop()
-	}
-}
-
-// body2 is a request body in the hands of net/http's transport, which reads it from its own goroutine and may go on doing so
-// after the call: release ends that.
-type body2 struct {
-	from    bodySource
-	clock   *phaseClock
-	trailer http.Header // to be filled at the end; nil: none was announced
-	sent    atomic.Int64
-
-	mu       sync.Mutex // held while reading
-	whole    *bytes.Reader
-	finished atomic.Bool
-	released atomic.Bool
-	failure  atomic.Pointer[error] // of the caller
-}
-
-func (c *call) newBody2(clock *phaseClock) *body2 {
-	b := &body2{from: c.x.Body, clock: clock}
-	if c.whole {
-		b.whole = bytes.NewReader(bytes.Clone(c.body)) // the transport may still write it when the exchange is over
-	}
-	return b
-}
-
-// Read implements io.Reader for the transport.
-func (b *body2) Read(p []byte) (n int, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.released.Load() {
-		return 0, context.Canceled
-	}
-	if b.whole != nil {
-		n, err = b.whole.Read(p)
-	} else {
-		n, err = b.from.Read(p)
-	}
-	b.sent.Add(int64(n))
-	switch {
-	case err == io.EOF:
-		if b.trailer != nil {
-			for _, f := range b.from.Trailer() {
-				if key := http.CanonicalHeaderKey(f.Name); !http1.ForbiddenTrailer(key) {
-					b.trailer[strings.Clone(key)] = append(b.trailer[key], strings.Clone(f.Value))
-				}
-			}
-		}
-		b.finish(nil)
-		if !b.released.Load() {
-			b.clock.begin(phaseFirstByte)
-		}
-	case err != nil && !b.released.Load():
-		b.finish(err)
-	}
-	return n, err
-}
-
-// again starts the body anew for a transport that repeats a request the server refused to take.
-func (b *body2) again() (io.ReadCloser, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.whole.Seek(0, io.SeekStart) //nolint:errcheck // never fails
-	return b, nil
-}
-
-func (b *body2) finish(err error) {
-	if err != nil {
-		b.failure.Store(&err)
-	}
-	b.finished.Store(true)
-}
-
-func (b *body2) over() bool { return b.finished.Load() }
-
-func (b *body2) callersFault() error {
-	if p := b.failure.Load(); p != nil {
-		return *p
-	}
-	return nil
-}
-
-// Close implements io.Closer for the transport, which calls it when it needs no more.
-func (b *body2) Close() error { return nil }
-
-// release takes the request body back: it waits for a read that is under way, and lets no other begin.
-func (b *body2) release() {
-	if b.released.Swap(true) || b.whole != nil {
-		return
-	}
-	if i, ok := b.from.(Interrupter); ok && !b.finished.Load() {
-		i.Interrupt()
-	}
-	b.mu.Lock()
-	b.mu.Unlock() //nolint:staticcheck // waiting is all that is wanted
 }

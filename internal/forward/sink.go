@@ -4,7 +4,6 @@ import (
 	"net"
 	"time"
 
-	"postern/internal/decision"
 	"postern/internal/header"
 )
 
@@ -12,8 +11,8 @@ import (
 // does, another goroutine may be reading the request body (full duplex).
 //
 // The engine buffers what it likes until Flush or End. If Forward returns a refusal and Committed is false, the engine
-// drops what it buffered and renders the refusal; if Committed is true it must break the connection (or reset the stream)
-// so that the caller cannot take the answer for complete.
+// drops what it buffered and renders the refusal; if Committed is true and End was not called, it must break the connection
+// (or reset the stream) so that the caller cannot take the answer for complete.
 type Sink interface {
 	// Interim passes an interim response (1xx, but never 100 or 101) on at once.
 	Interim(status int, h header.List) error
@@ -42,14 +41,6 @@ type Sink interface {
 
 // Deadliner is something that blocks, and stops blocking when its deadline passes.
 type Deadliner interface{ SetDeadline(time.Time) error }
-
-// BodyFault is an error of a request body (gate.Body's Read and Peek) that knows the verdict it deserves, such as
-// request.too_large, request.malformed or request.timeout. Other errors are judged by what they wrap: *http1.ParseError and
-// *http.MaxBytesError, os.ErrDeadlineExceeded (request.timeout); anything else means that the caller went away.
-type BodyFault interface {
-	error
-	Verdict() decision.Verdict
-}
 
 // Interrupter is a request body whose Read can be ended from another goroutine: a Read that waits for the caller returns an
 // error at once, and so do all later ones. Forward uses it when an upstream has answered without waiting for the whole

@@ -1,0 +1,374 @@
+package forward
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"postern/internal/decision"
+	"postern/internal/gate"
+	"postern/internal/policy"
+)
+
+const ok3 = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes"
+
+// TestStaleConnection: the server closes a kept connection. What the socket already shows costs nothing; what only shows
+// after sending is repeated for idempotent requests and never for a POST.
+func TestStaleConnection(t *testing.T) {
+	t.Run("closed while idle is noticed before sending, even for a POST", func(t *testing.T) {
+		closed := make(chan struct{}, 10)
+		url := raw(t, func(_ int, c net.Conn) {
+			readHead(c)
+			io.WriteString(c, ok3)
+			c.Close()
+			closed <- struct{}{}
+		})
+		r := newRig(t, to(url))
+		for range 3 {
+			w, v := r.send(r.exchange("POST", "/"))
+			mustPass(t, v)
+			if string(w.sent) != "yes" {
+				t.Fatal(w.sent)
+			}
+			<-closed
+			for _, tg := range r.up.(*Upstream).pool.targets { // as if it had been idle for long
+				for _, c := range tg.idle.conns {
+					c.idleFrom -= int64(time.Minute / 2)
+				}
+			}
+		}
+	})
+	for _, c := range []struct {
+		method string
+		want   int32 // requests that reached the server in the second call
+	}{{"GET", 2}, {"PUT", 2}, {"DELETE", 2}, {"POST", 1}, {"PATCH", 1}} {
+		t.Run("closed on receipt of a "+c.method, func(t *testing.T) {
+			var received atomic.Int32
+			url := raw(t, func(n int, nc net.Conn) {
+				for i := 0; ; i++ {
+					if _, err := readHead(nc); err != nil {
+						return
+					}
+					received.Add(1)
+					if n == 1 && i == 1 {
+						return // after having received it: nobody knows whether it was handled
+					}
+					io.WriteString(nc, ok3)
+				}
+			})
+			r := newRig(t, to(url))
+			_, v := r.send(r.exchange(c.method, "/"))
+			mustPass(t, v)
+			received.Store(0)
+			x := r.exchange(c.method, "/")
+			w, v := r.send(x)
+			if c.want == 2 {
+				mustPass(t, v)
+				if string(w.sent) != "yes" || len(x.Result.Attempts) != 1 {
+					t.Errorf("%q after %d attempts", w.sent, len(x.Result.Attempts))
+				}
+			} else {
+				mustRefuse(t, v, decision.UpstreamUnreachable)
+			}
+			if received.Load() != c.want {
+				t.Errorf("the server received it %d times, want %d", received.Load(), c.want)
+			}
+		})
+	}
+}
+
+// TestRetriesNeverDuplicate counts at the upstreams what arrives of requests that fail in every way.
+func TestRetriesNeverDuplicate(t *testing.T) {
+	l, _ := net.Listen("tcp", "127.0.0.1:0")
+	closed := "http://" + l.Addr().String()
+	l.Close()
+	for _, c := range []struct {
+		name, method string
+		body         func() gate.Body
+		answer       string // of every server; empty: it closes without one
+		refused      bool   // the first target cannot be connected to
+		arrive       int32
+		pass         bool
+	}{
+		{"POST, no answer", "POST", nil, "", false, 1, false},
+		{"POST with body, no answer", "POST", func() gate.Body { return bodyOf("abc") }, "", false, 1, false},
+		{"GET, no answer", "GET", nil, "", false, 2, false},
+		{"PUT with small body, no answer", "PUT", func() gate.Body { return bodyOf("abc") }, "", false, 2, false},
+		{"PUT with a stream, no answer", "PUT", func() gate.Body { return streamOf(strings.NewReader("abc")) }, "", false, 1, false},
+		{"POST, 503 is listed", "POST", nil, "HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n", false, 1, true},
+		{"GET, 503 is listed", "GET", nil, "HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n", false, 2, true},
+		{"GET, 500 is not", "GET", nil, "HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", false, 1, true},
+		{"POST, nothing was sent", "POST", func() gate.Body { return bodyOf("abc") }, ok3, true, 1, true},
+		{"POST with a stream, nothing was sent", "POST", func() gate.Body { return streamOf(strings.NewReader("abc")) }, ok3, true, 1, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var arrived atomic.Int32
+			serve := func(_ int, nc net.Conn) {
+				head, err := readHead(nc)
+				if err != nil {
+					return
+				}
+				arrived.Add(1)
+				if c.answer == "" {
+					return
+				}
+				switch {
+				case strings.Contains(head, "Content-Length: 3"):
+					io.ReadFull(nc, make([]byte, 3))
+				case strings.Contains(head, "chunked"):
+					io.ReadFull(nc, make([]byte, len("3\r\nabc\r\n0\r\n\r\n")))
+				}
+				io.WriteString(nc, c.answer)
+				io.Copy(io.Discard, nc)
+			}
+			urls := []string{raw(t, serve), raw(t, serve), raw(t, serve)}
+			if c.refused {
+				urls = []string{closed, urls[0]}
+			}
+			u := to(urls...)
+			u.Retry = &policy.Retry{Status: []int{503}}
+			r := newRig(t, u)
+			x := r.exchange(c.method, "/")
+			if c.body != nil {
+				x.Body = c.body()
+			}
+			_, v := r.send(x)
+			if v.Passed() != c.pass {
+				t.Errorf("passed %v, fault %q", v.Passed(), x.Result.Fault)
+			}
+			if arrived.Load() != c.arrive {
+				t.Errorf("%d requests arrived, want %d (attempts %+v)", arrived.Load(), c.arrive, x.Result.Attempts)
+			}
+			if n := len(x.Result.Attempts); n > 1 && (x.Result.Attempts[0].Reason == nil || x.Result.Attempts[0].Target == x.Result.Attempts[1].Target) {
+				t.Errorf("attempts %+v", x.Result.Attempts)
+			}
+		})
+	}
+}
+
+func TestNoRetryOnceCommitted(t *testing.T) {
+	var calls atomic.Int32
+	serve := func(_ int, c net.Conn) {
+		readHead(c)
+		calls.Add(1)
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart")
+	}
+	u := to(raw(t, serve), raw(t, serve))
+	u.Retry = &policy.Retry{Attempts: 5}
+	r := newRig(t, u)
+	_, v := r.get("/")
+	mustRefuse(t, v, decision.UpstreamUnreachable)
+	if calls.Load() != 1 {
+		t.Errorf("%d calls", calls.Load())
+	}
+}
+
+func TestRetryBudget(t *testing.T) {
+	var calls atomic.Int32
+	serve := func(_ int, c net.Conn) { readHead(c); calls.Add(1) }
+	u := to(raw(t, serve), raw(t, serve))
+	u.Retry = &policy.Retry{Attempts: 2, Budget: 0.1}
+	r := newRig(t, u)
+	for range 200 {
+		r.get("/")
+	}
+	if retries := calls.Load() - 200; retries < 20 || retries > 35 { // a reserve of 10, and a tenth of 200
+		t.Errorf("%d retries for 200 failing calls, want about 30", retries)
+	}
+}
+
+func TestEarlyAnswerEndsTheRequest(t *testing.T) {
+	// A server that answers at once, reads nothing and keeps the connection open would block a client that only writes.
+	hold := make(chan struct{})
+	url := raw(t, func(_ int, c net.Conn) {
+		readHead(c)
+		io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 8\r\n\r\ntoo much")
+		<-hold
+	})
+	t.Cleanup(func() { close(hold) })
+	for _, c := range []struct {
+		name string
+		body func() (gate.Body, io.Closer)
+	}{
+		{"a body without end", func() (gate.Body, io.Closer) { return streamOf(endless{}), io.NopCloser(nil) }},
+		{"a large body", func() (gate.Body, io.Closer) {
+			return &body{r: io.LimitReader(endless{}, 1<<30), length: 1 << 30, broken: make(chan struct{})}, io.NopCloser(nil)
+		}},
+		{"a silent sender", func() (gate.Body, io.Closer) { r, w := io.Pipe(); return streamOf(r), w }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, to(url))
+			x := r.exchange("POST", "/")
+			b, closer := c.body()
+			defer closer.Close()
+			x.Body = b
+			w, v := r.send(x)
+			mustPass(t, v)
+			if w.status != 413 || string(w.sent) != "too much" {
+				t.Errorf("%d %q", w.status, w.sent)
+			}
+			if r.pools.Status()[0].Targets[0].Idle != 0 {
+				t.Error("the connection was kept with half a request on it")
+			}
+		})
+	}
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+func TestStreamsBothWays(t *testing.T) {
+	url := server(t, func(w http.ResponseWriter, r *http.Request) {
+		rc := http.NewResponseController(w)
+		rc.EnableFullDuplex()
+		w.WriteHeader(200)
+		rc.Flush()
+		b := make([]byte, 100)
+		for {
+			n, err := r.Body.Read(b)
+			w.Write(b[:n])
+			rc.Flush()
+			if err != nil {
+				return
+			}
+		}
+	})
+	echoBothWays(t, newRig(t, to(url)))
+}
+
+// echoBothWays sends a part of the request only after the echo of the last one has come back.
+func echoBothWays(t *testing.T, r *rig) {
+	t.Helper()
+	in, client := io.Pipe()
+	x := r.exchange("POST", "/")
+	x.Body = streamOf(in)
+	w := &recorder{progress: make(chan string, 10)}
+	done := make(chan decision.Verdict, 1)
+	go func() { done <- r.f.Forward(context.Background(), x, w) }()
+	for _, s := range []string{"one", "two", "three"} {
+		io.WriteString(client, s)
+		if got := <-w.progress; got != s {
+			t.Errorf("sent %q, got back %q", s, got)
+		}
+	}
+	client.Close()
+	mustPass(t, <-done)
+}
+
+func TestClientGone(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		answer string // what the upstream sends before it falls silent
+		body   bool   // the request body never ends
+	}{
+		{"before the answer", "", false},
+		{"while sending", "", true},
+		{"in the answer", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			closed, reading := make(chan struct{}), make(chan struct{})
+			url := raw(t, func(_ int, nc net.Conn) {
+				readHead(nc)
+				io.WriteString(nc, c.answer)
+				close(reading)
+				io.Copy(io.Discard, nc) // returns when the gateway closes
+				close(closed)
+			})
+			r := newRig(t, to(url))
+			x := r.exchange("POST", "/")
+			w := &recorder{}
+			if c.body {
+				in, client := io.Pipe()
+				x.Body = streamOf(in)
+				go func() { io.WriteString(client, "begun") }()
+				defer client.Close()
+			}
+			done := make(chan decision.Verdict, 1)
+			go func() { done <- r.f.Forward(context.Background(), x, w) }()
+			<-reading
+			w.leave()
+			mustRefuse(t, <-done, decision.ClientGone)
+			<-closed
+			if s := r.pools.Status()[0].Targets[0]; s.Failures != 0 || s.InFlight != 0 || s.Idle != 0 {
+				t.Errorf("the target is blamed or its connection kept: %+v", s)
+			}
+		})
+	}
+	t.Run("cannot be written to", func(t *testing.T) {
+		r := newRig(t, to(answers(t, ok3)))
+		w := &recorder{refuse: io.ErrClosedPipe}
+		v := r.f.Forward(context.Background(), r.exchange("GET", "/"), w)
+		mustRefuse(t, v, decision.ClientGone)
+	})
+}
+
+func TestFaultOfTheRequestBody(t *testing.T) {
+	seen := make(chan string, 1)
+	url := raw(t, func(_ int, c net.Conn) {
+		b, _ := io.ReadAll(c)
+		seen <- string(b)
+	})
+	r := newRig(t, to(url))
+	for _, c := range []struct {
+		name string
+		err  error
+		want *decision.Reason
+	}{
+		{"too large", &gate.BodyError{Reason: decision.RequestTooLarge}, decision.RequestTooLarge},
+		{"malformed", &gate.BodyError{Reason: decision.RequestMalformed}, decision.RequestMalformed},
+		{"broke off", io.ErrUnexpectedEOF, decision.ClientGone},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			x := r.exchange("POST", "/")
+			x.Body = streamOf(io.MultiReader(strings.NewReader("begin"), failing{c.err}))
+			_, v := r.send(x)
+			mustRefuse(t, v, c.want)
+			if got := <-seen; strings.HasSuffix(got, "0\r\n\r\n") {
+				t.Errorf("the upstream may take the request for complete: %q", got)
+			}
+			if s := r.pools.Status()[0].Targets[0]; s.Failures != 0 {
+				t.Error("the target is blamed for it")
+			}
+		})
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+func TestManyAtOnce(t *testing.T) {
+	url := server(t, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		w.Header().Set("X-Path", r.URL.Path)
+		w.Write(b)
+	})
+	r := newRig(t, to(url))
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			text := strings.Repeat(string(rune('a'+i)), 100+i*5000)
+			for range 30 {
+				x := r.exchange("POST", "/"+text[:10])
+				if i%2 == 0 {
+					x.Body = bodyOf(text)
+				} else {
+					x.Body = streamOf(strings.NewReader(text))
+				}
+				w, v := r.send(x)
+				if !v.Passed() || string(w.sent) != text || w.head.Get("X-Path") != "/"+text[:10] {
+					t.Errorf("an answer of another request, or none: %v %d bytes", v.Passed(), len(w.sent))
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
