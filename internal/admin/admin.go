@@ -13,8 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"postern/internal/decision"
-	"postern/internal/gate"
 	"postern/internal/policy"
+	"postern/internal/snapshot"
 	"postern/internal/store"
 )
 
@@ -40,7 +40,7 @@ type Lab interface {
 // SimulateRequest is a request to be judged.
 type SimulateRequest struct {
 	Request string // as people have it: a curl command, a raw HTTP message, an .http file or a HAR entry
-	Hint    string // curl, http, rest or har; empty: found out
+	Hint    string // curl, raw, http or har; empty: found out
 	Client  string // address it would come from; empty: loopback
 	Config  []byte // a candidate document; empty: the running one
 }
@@ -61,7 +61,7 @@ type Options struct {
 	Config     Config
 	Lab        Lab                      // nil: explain and simulate answer 503
 	Changed    func()                   // called after every committed change of the directory, so that it acts at once
-	Operations func() []*gate.Operation // of the running snapshot
+	Operations func() []snapshot.Operation // of the running snapshot
 	Status     func() any               // what GET /status tells besides version, uptime and generation
 	Ready      func() []string          // why this node is not ready; empty when it is
 	Gatherer   prometheus.Gatherer      // what /metrics shows

@@ -218,8 +218,15 @@ func (s *Server) validateConfig(ctx context.Context, c *caller, in *documentInpu
 	if err := documentType(in.ContentType); err != nil {
 		return nil, err
 	}
-	_, _, generation := s.Config.Current()
-	_, err := s.Config.Apply(ctx, generation, bytes.Clone(in.RawBody), c.actor, c.from(), "", true)
+	body := bytes.Clone(in.RawBody)
+	err := store.ErrConflict
+	for range 5 { // another change may land between the two; a check does not care on which generation it is based
+		if !errors.Is(err, store.ErrConflict) {
+			break
+		}
+		_, _, generation := s.Config.Current()
+		_, err = s.Config.Apply(ctx, generation, body, c.actor, c.from(), "", true)
+	}
 	var found policy.Problems
 	if errors.As(err, &found) {
 		return &struct{ Body Checked }{Checked{Problems: findings(found)}}, nil

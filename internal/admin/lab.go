@@ -11,7 +11,7 @@ import (
 // SimulateBody is a request to be judged, as people have it.
 type SimulateBody struct {
 	Request string `json:"request" minLength:"1" maxLength:"900000" doc:"A curl command, a raw HTTP message, an .http file or a HAR entry."`
-	Hint    string `json:"hint,omitempty" enum:"curl,http,rest,har" doc:"Which of them; missing: found out."`
+	Hint    string `json:"hint,omitempty" enum:"curl,raw,http,har" doc:"Which of them; missing: found out."`
 	Client  string `json:"client,omitempty" maxLength:"64" doc:"Address it would come from; missing: loopback."`
 	Config  string `json:"config,omitempty" maxLength:"16777216" doc:"A candidate document; missing: the running one."`
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"postern/internal/gate"
+	"postern/internal/snapshot"
 )
 
 // Status is how the node is.
@@ -22,14 +22,18 @@ type Status struct {
 type Operation struct {
 	API        string   `json:"api"`
 	Version    string   `json:"version"`
+	State      string   `json:"state" enum:"draft,published,deprecated,retired"`
 	Name       string   `json:"name"`
 	Title      string   `json:"title,omitempty"`
 	Tenant     string   `json:"tenant,omitempty"`
+	Hosts      []string `json:"hosts,omitempty" doc:"Missing: any."`
 	Method     string   `json:"method"`
 	Path       string   `json:"path"`
-	Upstream   string   `json:"upstream,omitempty"`
+	Upstream   string   `json:"upstream,omitempty" doc:"Missing for operations on models."`
 	Dialect    string   `json:"dialect,omitempty"`
-	Deprecated bool     `json:"deprecated,omitempty"`
+	Open       bool     `json:"open,omitempty" doc:"Anybody may call it."`
+	Permission string   `json:"permission,omitempty"`
+	Scopes     []string `json:"scopes,omitempty"`
 	Gates      []string `json:"gates" nullable:"false" doc:"In the order they judge."`
 	Shadow     []string `json:"shadow,omitempty" doc:"Gates that only report."`
 	Pointer    string   `json:"pointer" doc:"JSON pointer into the document."`
@@ -77,14 +81,11 @@ func (s *Server) operations(_ context.Context, c *caller, in *operationsInput) (
 	return out, nil
 }
 
-func operationView(op *gate.Operation) Operation {
-	v := Operation{API: op.API, Version: op.Version, Name: op.Name, Title: op.Title, Tenant: op.Tenant, Method: op.Method, Path: op.Template,
-		Dialect: op.Dialect, Deprecated: op.Deprecation != "", Gates: []string{}, Pointer: op.Pointer}
-	if op.Upstream != nil {
-		v.Upstream = op.Upstream.Name()
-	}
+func operationView(op snapshot.Operation) Operation {
+	v := Operation{API: op.API, Version: op.Version, State: op.State, Name: op.Name, Title: op.Title, Tenant: op.Tenant, Hosts: op.Hosts,
+		Method: op.Method, Path: op.Template, Upstream: op.Upstream, Dialect: op.Dialect, Open: op.Open, Permission: op.Permission,
+		Scopes: op.Scopes, Gates: emptyList(op.Gates), Pointer: op.Pointer}
 	for _, l := range op.Chain {
-		v.Gates = append(v.Gates, l.Name)
 		if l.Shadow {
 			v.Shadow = append(v.Shadow, l.Name)
 		}
