@@ -18,7 +18,7 @@ var (
 		Detail: "A credential was found in {place.got|the wrong place}; this API reads it from {place|another place} only.",
 		Means:  "Something of the form of an API key stands where keys are not read: the query string or the body, which end up in logs and histories, or another header. Whether that key is valid was not looked at.",
 		Advice: []Advice{
-			{ByCaller, "Send it as {place|the documented header}; and since addresses are logged, rotate a key that was in one."},
+			{ByCaller, "Send it in {place|the documented header}; and since addresses are logged, rotate a key that was in one."},
 			{ByOperator, "Nothing to configure: keys in addresses are refused on purpose."},
 		},
 	}

@@ -38,7 +38,7 @@ var (
 		Detail: "The request cannot be read without guessing: {fault|its form is invalid}.",
 		Means:  "The message breaks the rules of HTTP in a way that two programs could read differently. Postern refuses every such doubt, closes the connection and forwards nothing, because a guess is how requests are smuggled past a gateway.",
 		Advice: []Advice{
-			{ByCaller, "Send the message as RFC 9110 and RFC 9112 define it: {remedy|one Host, one framing (Content-Length or chunked), a normal path}."},
+			{ByCaller, "Follow RFC 9110 and RFC 9112: {remedy|one Host, one framing (Content-Length or chunked), a normal path}."},
 			{ByOperator, "If a trusted client needs an encoded slash, allow it on the API version with `encoded_slashes: keep`."},
 		},
 	}

@@ -79,7 +79,7 @@ var (
 		Means:  "The credential that the gateway presents to the backend is missing: its reference (an environment variable or a file) gives nothing.",
 		Advice: []Advice{
 			{ByCaller, "Quote the trace id to the operator."},
-			{ByOperator, "Provide {reference|the referenced secret} and reload."},
+			{ByOperator, "Provide the secret that the upstream's credential refers to, then reload{reference|| (%)}."},
 		},
 	}
 	UpstreamRefused = &Reason{

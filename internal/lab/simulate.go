@@ -115,7 +115,7 @@ func (r Result) ExitCode() int {
 // asked and not counted, and nothing is written. Without a Directory in env who calls is unknown; without Counters that can
 // be asked without counting (a method Dry() gate.Counters), limits are unknown.
 func Simulate(ctx context.Context, snap *snapshot.Snapshot, env *gate.Env, req Request) Result {
-	x, err := exchange(req, netip.AddrPort{})
+	x, err := Exchange(req)
 	if err != nil { // ParseRequest has checked it; a request made by hand may come here
 		return Result{Name: req.Name, Method: req.Method, URL: req.URL, Generation: snap.Generation, Verdict: Unknown, Notes: []string{err.Error()}}
 	}
@@ -140,7 +140,7 @@ func judge(ctx context.Context, snap *snapshot.Snapshot, env *gate.Env, x *gate.
 func rows(snap *snapshot.Snapshot, x *gate.Exchange, blind map[string]string) []Row {
 	steps := x.Trace.Steps()
 	order := snap.Order()
-	routed := len(steps) > 0 && steps[len(steps)-1].Gate != "route" && slices.ContainsFunc(steps, func(s decision.Step) bool { return s.Gate == "route" && s.Verdict.Passed() })
+	routed := slices.ContainsFunc(steps, func(s decision.Step) bool { return s.Gate == "route" && s.Verdict.Passed() })
 	var out []Row
 	next := 0
 	for i, name := range order {
@@ -310,7 +310,11 @@ type noCounters struct{}
 func (noCounters) Take(context.Context, time.Time, []gate.Take) (int, error) { return -1, errAbsent }
 func (noCounters) Return(context.Context, time.Time, []gate.Take)            {}
 
-// exchange builds what an engine would have built of the request.
+// Exchange builds what an engine would have built of the request, without Env. An unknown body is no body, and an unknown
+// client address no address.
+func Exchange(req Request) (*gate.Exchange, error) { return exchange(req, netip.AddrPort{}) }
+
+// exchange is Exchange for a known peer.
 func exchange(req Request, peer netip.AddrPort) (*gate.Exchange, error) {
 	l, err := splitURL(req.URL)
 	if err != nil {

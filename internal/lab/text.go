@@ -75,7 +75,7 @@ func (p *printer) raw(s string) {
 func (p *printer) table(rows []Row) {
 	const indent = "                             "
 	for _, r := range rows {
-		p.raw(fmt.Sprintf("  %-13s ", r.Gate) + p.paint(colors[r.Outcome], fmt.Sprintf("%-11s", r.Outcome)))
+		p.raw(fmt.Sprintf("  %-13s ", clean(r.Gate)) + p.paint(colors[r.Outcome], r.Outcome))
 		var said []string
 		if r.Note != "" {
 			said = append(said, "("+r.Note+")")
@@ -93,7 +93,10 @@ func (p *printer) table(rows []Row) {
 				said = append(said, fmt.Sprint(r.Status))
 			}
 		}
-		p.raw(strings.TrimRight("  "+clean(strings.Join(said, " ")), " ") + "\n")
+		if text := clean(strings.Join(said, " ")); text != "" {
+			p.raw(strings.Repeat(" ", max(0, 13-len(r.Outcome))) + text)
+		}
+		p.raw("\n")
 		if r.Outcome == "none" || r.Outcome == "pass" {
 			continue
 		}
@@ -101,7 +104,9 @@ func (p *printer) table(rows []Row) {
 			p.line("%s%s", indent, r.Detail)
 		}
 		for _, f := range r.Facts {
-			p.line("%s%s", indent, f)
+			if f.Want != "" || f.Got != "" || f.Secret {
+				p.line("%s%s", indent, f)
+			}
 		}
 		if where := strings.TrimSpace(r.Pointer + " " + r.At); where != "" {
 			p.line("%srule at %s", indent, where)
