@@ -173,7 +173,7 @@ func (c *Counters) take(now time.Time, takes []gate.Take, dry bool) (int, error)
 	}
 	if refused >= 0 || dry {
 		for i := range places {
-			takes[i].Reading = places[i].untouched(takes[i].Limit, now)
+			takes[i].Reading = places[i].untouched(takes[i].Limit, now, dry)
 		}
 		return refused, nil
 	}
@@ -231,13 +231,17 @@ func (p *place) load(earlier []place) {
 	}
 }
 
-// untouched reads the counter as it is, when nothing is taken.
-func (p *place) untouched(l *gate.Limit, now time.Time) gate.LimitReading {
+// untouched reads the counter as it is, when nothing is taken. Unless dry, it stays rolled to now: a counter that a wrong
+// clock left far ahead has then come back for good.
+func (p *place) untouched(l *gate.Limit, now time.Time, dry bool) gate.LimitReading {
 	var s state
 	if p.entry != nil {
 		s = p.entry.state
 	}
 	s.roll(l, now)
+	if p.entry != nil && !dry && s != p.entry.state {
+		p.entry.state, p.entry.dirty = s, true
+	}
 	return s.reading(l, now)
 }
 

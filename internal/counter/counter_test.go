@@ -337,9 +337,9 @@ func TestAFloodOfAddressesIsBoundedAndForgetsNobody(t *testing.T) {
 	}
 	// Tomorrow all of it says nothing any more and gives way.
 	tomorrow := noon.Add(24 * time.Hour)
-	for i := range 4000 {
+	for i := range 1500 { // few enough that no shard has too many of them by chance
 		a := netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)})
-		if _, err := c.Take(ctx, tomorrow, byAddress(a)); err != nil && i < 3000 {
+		if _, err := c.Take(ctx, tomorrow, byAddress(a)); err != nil {
 			t.Fatalf("no room for address %d although everything expired: %v", i, err)
 		}
 	}

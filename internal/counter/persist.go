@@ -39,12 +39,19 @@ func (c *Counters) Save(ctx context.Context, now time.Time, to store.CounterStat
 	for i := range c.shards {
 		s := &c.shards[i]
 		for _, t := range [...]*table{&s.named, &s.addresses} {
-			for at, more := 0, true; more; at += stretch {
+			// Downwards, since dropping an entry puts the last one, which was seen, in its place.
+			for at, begun := 0, false; !begun || at > 0; begun = true {
 				s.mu.Lock()
-				t.sweep(stretch, now.UnixNano(), quotaGrace)
-				more = at+stretch < len(t.ring)
-				for _, e := range t.ring[min(at, len(t.ring)):min(at+stretch, len(t.ring))] {
-					if e.dirty {
+				if !begun {
+					at = len(t.ring)
+				}
+				at = min(at, len(t.ring))
+				for low := max(at-stretch, 0); at > low; at-- {
+					e := t.ring[at-1]
+					switch {
+					case e.idle(now.UnixNano(), quotaGrace):
+						t.drop(e)
+					case e.dirty:
 						e.dirty = false
 						rows = append(rows, rowOf(e))
 						from = append(from, e)

@@ -21,15 +21,21 @@ type state struct{ a, b, end int64 }
 
 // roll brings the state to now. It is idempotent.
 //
+// A rate owes at most Burst shares. It can only owe more when the clock was set back or the limit was tightened; then it
+// owes that from now on, and a request fits again once one share is paid off.
+//
 // A quota whose period has ended starts anew. When the clock was set back to before the period, there are two cases. If
 // the state is in the very next period (a small step over its boundary), it stays there: counting goes on in the later
 // period, and nothing is handed out twice. If it is further ahead (the clock had been far in the future), the state comes
 // back to the present with all that was used, so that a wrong clock blocks nobody for longer than the present period.
 func (s *state) roll(l *gate.Limit, now time.Time) {
+	ns := now.UnixNano()
 	if l.Kind != gate.LimitQuota {
+		if r := rateOf(l); r.most.less(r.debt(s, ns)) {
+			r.set(s, ns, r.most)
+		}
 		return
 	}
-	ns := now.UnixNano()
 	if s.a <= ns && ns < s.end {
 		return
 	}
@@ -81,6 +87,7 @@ func (s *state) giveBack(l *gate.Limit, now time.Time, mark int64) bool {
 	}
 	r := rateOf(l)
 	ns := now.UnixNano()
+	s.roll(l, now)
 	debt := r.debt(s, ns)
 	if debt == (wide{}) {
 		return false
@@ -137,18 +144,13 @@ func rateOf(l *gate.Limit) rate {
 	return r
 }
 
-// debt returns what s owes at ns, at most Burst shares: it can only be more if the clock was set back or the limit was
-// tightened, and then a request fits again once one share is paid off.
+// debt returns what s owes at ns.
 func (r *rate) debt(s *state, ns int64) wide {
 	if s.a < ns {
 		return wide{}
 	}
 	hi, lo := bits.Mul64(uint64(s.a)-uint64(ns), r.max)
-	d := wide{hi, lo}.plus(wide{0, min(uint64(max(s.b, 0)), r.max-1)})
-	if r.most.less(d) {
-		return r.most
-	}
-	return d
+	return wide{hi, lo}.plus(wide{0, min(uint64(max(s.b, 0)), r.max-1)})
 }
 
 func (r *rate) set(s *state, ns int64, debt wide) {

@@ -61,19 +61,22 @@ func (t *table) add(hash uint64, k *key, now time.Time) *entry {
 	return e
 }
 
-// sweep moves the hand n steps and drops what is whole. A quota's counter stays for a grace after its period, so that a
-// clock that steps back a little still finds it.
+// idle reports whether an entry says nothing any more. A quota's stays for a grace after its period, so that a clock that
+// steps back a little still finds it.
+func (e *entry) idle(ns, grace int64) bool {
+	if e.key.kind == gate.LimitQuota {
+		ns -= grace
+	}
+	return e.state.whole(e.key.kind, ns)
+}
+
+// sweep moves the hand n steps and drops what is idle.
 func (t *table) sweep(n int, ns, grace int64) {
 	for range min(n, len(t.ring)) {
 		if t.hand >= len(t.ring) {
 			t.hand = 0
 		}
-		e := t.ring[t.hand]
-		g := grace
-		if e.key.kind != gate.LimitQuota {
-			g = 0
-		}
-		if e.state.whole(e.key.kind, ns-g) {
+		if e := t.ring[t.hand]; e.idle(ns, grace) {
 			t.drop(e)
 		} else {
 			t.hand++
