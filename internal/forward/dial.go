@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 )
@@ -38,12 +39,41 @@ func (t *target) dial(ctx context.Context, protocols []string) (nc, raw net.Conn
 		cfg.ServerName = t.server
 	}
 	cfg.NextProtos = protocols
-	tc := tls.Client(raw, cfg)
+	end := &rawEnd{Conn: raw}
+	tc := tls.Client(end, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		raw.Close() //nolint:errcheck // given up
 		return nil, nil, ended(ctx, handshakeFault(err, limit))
 	}
-	return tc, raw, nil
+	return tlsLink{tc, end}, raw, nil
+}
+
+// tlsLink is a TLS connection that knows how it ended.
+type tlsLink struct {
+	*tls.Conn
+	end *rawEnd
+}
+
+// rawEnd is the TCP connection below TLS. It notes that it ended, which crypto/tls does not tell from a proper end: that
+// ends with an alert (close_notify) and needs no end of the connection.
+type rawEnd struct {
+	net.Conn
+	cut bool
+}
+
+func (r *rawEnd) Read(p []byte) (int, error) {
+	n, err := r.Conn.Read(p)
+	if err == io.EOF {
+		r.cut = true
+	}
+	return n, err
+}
+
+// severed reports whether the connection ended without the alert that ends TLS. A body that is only delimited by the end is
+// then incomplete (RFC 9112 section 9.8): anybody on the way can cut a connection.
+func (c *conn) severed() bool {
+	l, ok := c.nc.(tlsLink)
+	return ok && l.end.cut
 }
 
 // dial connects for a call: the caller's leaving and the limit of the whole call end it.

@@ -103,7 +103,7 @@ func brokeFault(err error) *fault {
 	case errors.As(err, &alert), errors.As(err, &record), errors.As(err, &unknown):
 		return &fault{reason: decision.UpstreamTLS, err: err}
 	case errors.Is(err, io.EOF):
-		err = errors.New("the target closed the connection without an answer")
+		err = errors.New("the target closed the connection before its answer was complete")
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = errors.New("the target broke off in the middle of its answer")
 	}

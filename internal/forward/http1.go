@@ -267,7 +267,7 @@ func (c *call) receive(cn *conn, s *sender, keep *bool) *fault {
 	cn.rolling, cn.sink = limits.read, c
 	for !body.Done() {
 		p, err := body.Next()
-		if err == io.EOF {
+		if err == io.EOF && !cn.severed() {
 			break
 		}
 		if err != nil {

@@ -65,7 +65,7 @@ func (p *pool) dialHTTP2(ctx context.Context, addr string) (net.Conn, error) {
 			continue
 		}
 		if nc := t.ready.Swap(nil); nc != nil {
-			return *nc, nil
+			return bare(*nc), nil
 		}
 		offer := []string{"h2"}
 		if p.protocol == "auto" {
@@ -80,9 +80,17 @@ func (p *pool) dialHTTP2(ctx context.Context, addr string) (net.Conn, error) {
 			t.speaks.Store(0)
 			return nil, &fault{reason: decision.UpstreamTLS, err: errNotHTTP2, unsent: true}
 		}
-		return nc, nil
+		return bare(nc), nil
 	}
 	return nil, fmt.Errorf("%s is no target of upstream %s", addr, p.name)
+}
+
+// bare returns the *tls.Conn that net/http wants to see.
+func bare(nc net.Conn) net.Conn {
+	if l, ok := nc.(tlsLink); ok {
+		return l.Conn
+	}
+	return nc
 }
 
 // overHTTP2 makes the attempt through net/http's HTTP/2.
@@ -172,7 +180,7 @@ func (c *call) relay2(ctx context.Context, resp *http.Response, body *body2, clo
 			return c.brokeOff(c.failed2(ctx, body, err), length)
 		}
 	}
-	if left == 0 && resp.ContentLength > 0 && c.x.Method != "HEAD" { // trailers come with the end
+	if left == 0 && resp.Body != http.NoBody && !bodiless(c.x.Method, resp.StatusCode) { // trailers come with the end
 		clock.begin(phaseRead)
 		io.Copy(io.Discard, io.LimitReader(resp.Body, 1)) //nolint:errcheck // the body is complete
 		clock.stop()

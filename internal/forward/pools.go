@@ -174,8 +174,9 @@ func (p *Prepared) Commit() {
 		}
 	}
 	if o.stop == nil {
-		o.stop = make(chan struct{})
-		o.swept.Go(func() { o.sweep(o.stop) })
+		stop := make(chan struct{})
+		o.stop = stop
+		o.swept.Go(func() { o.sweep(stop) })
 	}
 	o.mu.Unlock()
 	for _, g := range gone {
