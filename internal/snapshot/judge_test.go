@@ -296,7 +296,7 @@ func TestHolder(t *testing.T) {
 
 // allowed is a request with key, role and rate limit that passes, and what has to be put back before it is judged again.
 func allowed(t testing.TB) (s *snapshot.Snapshot, x *gate.Exchange, again func()) {
-	s = compile(t, strings.Replace(shop, "requests: 5, per: 1m", "requests: 1000000, per: 1s", 1))
+	s = compile(t, strings.NewReplacer("requests: 5, per: 1m", "requests: 1000000, per: 1s", "requests: 1000, per: day", "requests: 1000000000, per: day").Replace(shop))
 	x = request("GET /orders/v1/orders", withKey, func(x *gate.Exchange) {
 		x.Env.Counters = counter.New(counter.Options{})
 		now := gatetest.Now

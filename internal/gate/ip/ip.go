@@ -81,6 +81,7 @@ func (g *lists) unknown(x *gate.Exchange) decision.Verdict {
 	}
 	return decision.Refuse(decision.IPUnclear, rule,
 		decision.Fact{Name: "peer", Want: x.Peer.Addr().String()},
+		decision.Fact{Name: "field", Want: "Forwarded"}, // no other field can hide an address
 		decision.Fact{Name: "fault", Want: "the trusted proxy says that the caller's address is unknown or hidden"})
 }
 

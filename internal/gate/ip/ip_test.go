@@ -8,6 +8,7 @@ import (
 
 	"postern/internal/decision"
 	"postern/internal/gate"
+	"postern/internal/gatetest"
 )
 
 func TestLists(t *testing.T) {
@@ -66,6 +67,26 @@ func TestUnknownAddress(t *testing.T) {
 	if v := g.Check(context.Background(), from("10.0.0.1")); v.Reason() != decision.IPUnclear {
 		t.Errorf("a hidden client: %v", v.Reason())
 	}
+}
+
+func TestListsKeepWhatIsPromisedOfGates(t *testing.T) {
+	list := Rules{Allow: prefixes(t, "198.51.100.0/24"), Deny: prefixes(t, "198.51.100.66"), Rule: &decision.Rule{ID: "x#ip", Pointer: "/apis/0/versions/0/ip"}}
+	at := func(client string) func(*gate.Exchange) {
+		return func(x *gate.Exchange) { x.Client = netip.MustParseAddr(client) }
+	}
+	gatetest.Run(t, gatetest.Suite{
+		Name: "ip",
+		New:  func() gate.Gate { return New(list) },
+		Pass: at("198.51.100.7"),
+		Refusals: []gatetest.Case{
+			{Name: "denied", Setup: at("198.51.100.66"), Reason: decision.IPDenied},
+			{Name: "not allowed", Setup: at("192.0.2.1"), Reason: decision.IPNotAllowed},
+			{Name: "hidden", Setup: func(x *gate.Exchange) { x.Client = netip.Addr{} }, Reason: decision.IPUnclear},
+		},
+		Unknown: []gatetest.Case{
+			{Name: "not given", Setup: func(x *gate.Exchange) { x.Client, x.Peer = netip.Addr{}, netip.AddrPort{} }, Reason: decision.IPNotAllowed},
+		},
+	})
 }
 
 func TestZeroGateRefuses(t *testing.T) {

@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"postern/internal/policy"
@@ -10,7 +11,8 @@ import (
 // Compile builds the router of all operations. Mistakes are returned all at once, each at the operation it is in. Whoever
 // calls has checked methods, hosts (ParseHostPattern) and base paths (ParseTemplate), whose mistakes belong elsewhere.
 //
-// Two operations that the same request would match equally well are a mistake, unless one of them is not live.
+// Two operations that the same request would match equally well are a mistake: within one version always, between
+// versions when both are live.
 func Compile(entries []Entry) (*Router, policy.Problems) {
 	r := new(Router)
 	var problems policy.Problems
@@ -29,7 +31,8 @@ func Compile(entries []Entry) (*Router, policy.Problems) {
 			into = &r.retired
 		}
 		for _, root := range into.roots(e.Hosts) {
-			if p, bad := add(root.insert(t), &route{Entry: *e, params: t.params}); bad && e.State == Live {
+			other, p := add(root.insert(t), &route{Entry: *e, params: t.params})
+			if other != nil && (e.State == Live || other.Op.API == e.Op.API && other.Op.Version == e.Op.Version) {
 				problems = append(problems, p)
 				break // the same clash on every host is one mistake
 			}
@@ -38,6 +41,7 @@ func Compile(entries []Entry) (*Router, policy.Problems) {
 	for _, h := range []*hosts{&r.live, &r.draft, &r.retired} {
 		h.each((*node).sort)
 	}
+	r.live.names = slices.Sorted(maps.Keys(r.live.exact))
 	return r, problems
 }
 
@@ -95,20 +99,20 @@ func (n *node) sort() {
 	}
 }
 
-// add puts a route on a leaf, behind those with a header condition if it has none, or says what it clashes with.
-func add(l *leaf, r *route) (policy.Problem, bool) {
+// add puts a route on a leaf, behind those with a header condition if it has none, or returns the one it clashes with.
+func add(l *leaf, r *route) (*route, policy.Problem) {
 	if l.template == "" {
 		l.template = r.Op.Template
 	}
 	i := slices.IndexFunc(l.methods, func(m method) bool { return m.name == r.Op.Method })
 	if i < 0 {
 		l.methods = append(l.methods, method{name: r.Op.Method, routes: []*route{r}})
-		return policy.Problem{}, false
+		return nil, policy.Problem{}
 	}
 	m := &l.methods[i]
 	for _, other := range m.routes {
 		if p, bad := clash(r, other); bad {
-			return p, true
+			return other, p
 		}
 	}
 	at := len(m.routes)
@@ -116,7 +120,7 @@ func add(l *leaf, r *route) (policy.Problem, bool) {
 		at--
 	}
 	m.routes = slices.Insert(m.routes, at, r)
-	return policy.Problem{}, false
+	return nil, policy.Problem{}
 }
 
 // clash says whether one request could match both routes.

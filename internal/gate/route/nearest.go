@@ -12,10 +12,11 @@ import (
 const (
 	maxVisits = 512 // segments compared
 	maxWide   = 64  // a node with more literals is only looked up, not compared one by one
+	maxHosts  = 64  // hosts whose trees are looked into
 )
 
-// hints returns what may help whoever reads the refusal: the template that the path nearly matches, the field that selects
-// a version, the draft that would have matched. Each is told as widely as what it reveals: anybody is told of operations that
+// hints returns what may help whoever reads the refusal: the field that selects a version, the template that the path nearly
+// matches, the host or the draft that has it. Each is told as widely as what it reveals: anybody is told of operations that
 // are open to anybody; of others the operator is.
 func (r *Router) hints(x *gate.Exchange, s *search) (facts []decision.Fact) {
 	for _, l := range s.missed[:s.nmissed] {
@@ -28,6 +29,9 @@ func (r *Router) hints(x *gate.Exchange, s *search) (facts []decision.Fact) {
 			facts = append(facts, hint(" Did you mean "+t+"?", open))
 			break
 		}
+	}
+	if host := r.elsewhere(x); host != "" && len(facts) == 0 {
+		facts = append(facts, hint(" The host "+host+" has it.", false))
 	}
 	var params [gate.MaxParams]gate.Param
 	d := search{method: x.Method, header: x.Header, params: &params}
@@ -64,6 +68,18 @@ func selectorHint(l *leaf) (decision.Fact, bool) {
 		return decision.Fact{}, false
 	}
 	return hint(fmt.Sprintf(" The field %s selects the version here: %s.", name, strings.Join(values, ", ")), open), true
+}
+
+// elsewhere returns another host that has an operation for the request.
+func (r *Router) elsewhere(x *gate.Exchange) string {
+	for _, host := range r.live.names[:min(maxHosts, len(r.live.names))] {
+		var params [gate.MaxParams]gate.Param
+		s := search{method: x.Method, header: x.Header, params: &params}
+		if r.live.exact[host].find(&s, x.Path[1:]) != nil {
+			return host
+		}
+	}
+	return ""
 }
 
 // nearest returns the template of an operation whose path differs from that of the request by a trailing slash, by the case

@@ -46,8 +46,8 @@ var pathClass = func() (t [256]uint8) {
 // unreserved characters are decoded and hexadecimal digits written in upper case (section 6.2.2), and the raw characters
 // "|", "[" and "]", which browsers send, are encoded. Everything else that servers are known to read in different ways is
 // refused: a path that does not start with "/", invalid or doubled percent-encoding, control characters, raw non-ASCII
-// bytes and encoded ones that are not UTF-8, a backslash in any spelling, an encoded slash (unless kept), empty segments
-// and dot segments, also with parameters behind them.
+// bytes and encoded ones that are not UTF-8, a backslash in any spelling, an encoded slash (unless kept), empty segments,
+// and segments of nothing but dots or spaces, also with parameters behind them.
 //
 // A path that is already normal is returned as it is, without an allocation.
 func Normalise(raw string, slashes Slashes) (string, *Fault) {
@@ -176,28 +176,32 @@ func decodeRuneAt(s string, i int) (rune, int, *Fault) {
 	return r, 3 * size, nil
 }
 
-// checkSegments refuses empty segments and dot segments, where a segment ends at a slash, encoded or not, and its name at
-// the first path parameter. The last segment may be empty: that is a trailing slash.
+// checkSegments refuses empty segments and dot segments, where a segment ends at a slash, encoded or not, and its name is
+// what a forgiving server makes of it. The last segment may be empty: that is a trailing slash.
 func checkSegments(path string) *Fault {
 	for rest := path[1:]; ; {
 		segment, next, more := cutSegment(rest)
-		name := segmentName(segment)
 		switch {
 		case segment == "" && more:
 			return &Fault{"the path contains an empty segment (//), which some servers drop and others keep", "use one slash between segments"}
-		case name == "" && segment != "":
-			return &Fault{"a segment of the path has parameters (;) but no name", "put a name in front of the semicolon"}
-		case name == "." || name == "..":
-			return &Fault{"the path contains a dot segment (. or ..)", "send the path as it is after the dot segments are resolved"}
-		}
-		if !more {
-			if segment == "" && strings.HasSuffix(path, "%2F") {
-				return &Fault{"the path ends with an encoded slash (%2F)", "remove it, or write it as /"}
-			}
+		case segment != "" && segmentName(segment) == "":
+			return segmentFault(segment)
+		case !more && segment == "" && strings.HasSuffix(path, "%2F"):
+			return &Fault{"the path ends with an encoded slash (%2F)", "remove it, or write it as /"}
+		case !more:
 			return nil
 		}
 		rest = next
 	}
+}
+
+// segmentFault words why a segment without a name is refused.
+func segmentFault(segment string) *Fault {
+	switch segment[0] {
+	case ';', '%':
+		return &Fault{"a segment of the path has parameters (;) or spaces but no name", "put a name in front of them"}
+	}
+	return &Fault{"the path contains a dot segment (. or ..)", "send the path as it is after the dot segments are resolved"}
 }
 
 // cutSegment cuts the first segment off a normalised path, at a slash in either spelling.
@@ -213,8 +217,8 @@ func cutSegment(s string) (segment, rest string, more bool) {
 	return s, "", false
 }
 
-// segmentName is a segment as the most forgiving server reads it: without path parameters, and without the spaces at its
-// end that Windows drops.
+// segmentName is a segment as the most forgiving server reads it: without path parameters, and without the dots and
+// spaces at its end that Windows drops. It is empty for dot segments in every disguise.
 func segmentName(segment string) string {
 	for i := 0; i < len(segment); i++ {
 		if segment[i] == ';' || segment[i] == '%' && strings.HasPrefix(segment[i:], "%3B") {
@@ -222,10 +226,13 @@ func segmentName(segment string) string {
 			break
 		}
 	}
-	for strings.HasSuffix(segment, "%20") {
-		segment = segment[:len(segment)-3]
+	for {
+		n := len(segment)
+		segment = strings.TrimSuffix(strings.TrimRight(segment, "."), "%20")
+		if len(segment) == n {
+			return segment
+		}
 	}
-	return segment
 }
 
 // rawFault words the refusal of a byte that may not stand in a path unencoded.

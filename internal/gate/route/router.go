@@ -41,6 +41,7 @@ type hosts struct {
 	exact map[string]*node
 	wild  map[string]*node // by what follows "*."
 	any   *node
+	names []string // of exact, sorted; for hints
 }
 
 // Check routes x: it sets x.Hostname, x.Path, x.Op and the path parameters, or refuses with route.not_found,
@@ -68,7 +69,7 @@ func (r *Router) Check(_ context.Context, x *gate.Exchange) decision.Verdict {
 	case found == nil:
 		return r.unrouted(x, &s)
 	}
-	if strings.IndexByte(x.Path, ';') >= 0 || encoded && strings.Contains(x.Path, "%3B") {
+	if encoded || strings.IndexByte(x.Path, ';') >= 0 || strings.IndexByte(x.Path, '.') >= 0 {
 		if fault := r.readOtherwise(x, found); fault != nil {
 			return malformed(fault)
 		}
@@ -109,37 +110,50 @@ func (h *hosts) tree(i int, host string) *node {
 	return h.any
 }
 
-// readOtherwise refuses a path whose path parameters decide what it matches: a server that drops them, as Java servers
-// do, would take "/orders/admin;x" for "/orders/admin", which has rules of its own here.
+// readOtherwise refuses a path that a forgiving server takes for another one, with rules of its own here: Java servers
+// drop path parameters, and Windows drops dots and spaces at the end of names, so that either reads "/orders/admin;x" or
+// "/orders/admin." as "/orders/admin".
 func (r *Router) readOtherwise(x *gate.Exchange, found *route) *Fault {
+	path, differs := forgiving(x.Path)
+	if !differs {
+		return nil
+	}
 	var params [gate.MaxParams]gate.Param
 	s := search{method: x.Method, header: x.Header, params: &params}
-	if other := r.live.find(&s, x.Hostname, withoutParameters(x.Path)); other == nil || other == found {
+	if other := r.live.find(&s, x.Hostname, path); other == nil || other == found {
 		return nil
 	}
 	return &Fault{
-		"the path has parameters (;) in a segment that names another operation without them",
-		"send the path without the ; and what follows it in that segment",
+		"a segment of the path has parameters (;), or dots or spaces at its end, and names another operation without them",
+		"send the path without them",
 	}
 }
 
-func withoutParameters(path string) string {
-	var b strings.Builder
+// forgiving returns a normalised path as the most forgiving server reads it, and whether that is another path.
+func forgiving(path string) (string, bool) {
+	var b []byte // nil as long as nothing differs
 	for i := 0; i < len(path); {
-		end := strings.IndexByte(path[i+1:], '/') + i + 1
-		if end == i {
+		start := i + 1
+		end := strings.IndexByte(path[start:], '/') + start
+		if end < start {
 			end = len(path)
 		}
-		segment := path[i+1 : end]
-		if j := strings.IndexByte(segment, ';'); j >= 0 {
-			segment = segment[:j]
+		if name := segmentName(path[start:end]); len(name) != end-start {
+			if b == nil {
+				b = append(make([]byte, 0, len(path)), path[:start]...)
+			} else {
+				b = append(b, '/')
+			}
+			b = append(b, name...)
+		} else if b != nil {
+			b = append(b, path[i:end]...)
 		}
-		segment, _, _ = strings.Cut(segment, "%3B")
-		b.WriteByte('/')
-		b.WriteString(segment)
 		i = end
 	}
-	return b.String()
+	if b == nil {
+		return path, false
+	}
+	return string(b), true
 }
 
 func malformed(f *Fault) decision.Verdict {

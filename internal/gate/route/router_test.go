@@ -117,6 +117,8 @@ func TestRouterFinds(t *testing.T) {
 		{request: "GET /shop/$all", want: "GET /shop/$all"},
 		{request: "GET /shop/%24all", want: "GET /shop/$all"},
 		{request: "GET /shop/a;v=1", want: "GET /shop/{id}", params: "id=a;v=1"},
+		{request: "GET /shop/report.pdf", want: "GET /shop/{id}", params: "id=report.pdf"},
+		{request: "GET /shop/Inc.", want: "GET /shop/{id}", params: "id=Inc."},
 		{request: "GET a.example/orders", want: "GET a.example/orders"},
 		{request: "GET A.Example.:8080/orders", want: "GET a.example/orders"},
 		{request: "GET b.example/orders", want: "GET *.example/orders"},
@@ -192,6 +194,7 @@ func TestRouterRefuses(t *testing.T) {
 		on("GET /new/orders", state(Draft)),
 		on("GET /orders", state(Draft)),
 		on("GET /orders", state(Retired)),
+		on("GET other.example/elsewhere"),
 	)
 	for _, c := range []struct {
 		request, code, anyone, operator, allow string
@@ -208,6 +211,7 @@ func TestRouterRefuses(t *testing.T) {
 		{request: "GET /orders/7/x", code: "route.not_found", anyone: "/orders/7/x"},
 		{request: "GET /nowhere", code: "route.not_found", anyone: "GET /nowhere on host shop.example."},
 		{request: "GET /new/orders", code: "route.not_found", anyone: "on host shop.example.", operator: "The draft version v1 of api has it"},
+		{request: "GET /elsewhere", code: "route.not_found", anyone: "on host shop.example.", operator: "The host other.example has it."},
 		{request: "GET /strict", code: "route.not_found", anyone: "The field X-Version selects the version here: v1, v2."},
 		{request: "GET /strict", fields: []string{"X-Version: v1", "X-Version: v2"}, code: "request.malformed", anyone: "X-Version"},
 		{request: "GET /old/orders", code: "api.retired", anyone: "Version v1 of this API was retired on 1 May 2026."},
@@ -220,9 +224,11 @@ func TestRouterRefuses(t *testing.T) {
 		{request: "GET /orders/a%2fb", code: "request.malformed", anyone: "encoded slash"},
 		{request: "GET /nowhere/a%2fb", code: "request.malformed", anyone: "encoded slash"},
 		{request: "GET /orders/../admin", code: "request.malformed", anyone: "dot segment"},
-		// A server that drops path parameters would read the first three as /orders/admin.
+		// A forgiving server would read these as /orders/admin.
 		{request: "GET /orders/admin;x", code: "request.malformed", anyone: "parameters (;)"},
 		{request: "GET /orders/admin;", code: "request.malformed", anyone: "parameters (;)"},
+		{request: "GET /orders/admin.", code: "request.malformed", anyone: "dots or spaces"},
+		{request: "GET /orders/admin%20", code: "request.malformed", anyone: "dots or spaces"},
 		{request: "GET /orders/admin%3bx", code: "request.malformed", anyone: "parameters (;)"},
 		{request: "GET a..b/orders", code: "request.malformed", anyone: "empty label"},
 	} {
@@ -286,6 +292,8 @@ func TestCompileFindsClashes(t *testing.T) {
 		{"trailing slash", []Entry{on("GET /a"), on("GET /a/")}, ""},
 		{"with and without a condition", []Entry{on("GET /a"), on("GET /a", when("V", "1"))}, ""},
 		{"a draft beside a live one", []Entry{on("GET /a"), on("GET /a", state(Draft)), on("GET /a", state(Retired))}, ""},
+		{"twice in one draft", []Entry{on("GET /a", state(Draft)), on("GET /a", state(Draft))}, "already"},
+		{"in two drafts", []Entry{on("GET /a", state(Draft)), on("GET /a", state(Draft), func(e *Entry) { e.Op.Version = "v2" })}, ""},
 		{"text around a parameter", []Entry{on("GET /a-{x}")}, "mixes text"},
 		{"a parameter twice", []Entry{on("GET /{x}/{x}")}, "twice"},
 		{"rest in the middle", []Entry{on("GET /{x...}/a")}, "not at the end"},
@@ -361,9 +369,37 @@ func FuzzRouter(f *testing.F) {
 		}
 		// No spelling of the path of admin may end at another operation.
 		if v.Passed() && x.Op.Template == "/orders/{id}" {
-			if name, _, _ := strings.Cut(x.Param("id"), ";"); name == "admin" {
+			if name, _, _ := strings.Cut(x.Param("id"), ";"); strings.TrimRight(name, ". ") == "admin" {
 				t.Fatalf("%q is routed around the rules of /orders/admin", path)
 			}
+		}
+	})
+}
+
+// FuzzParseTemplate checks that whatever compiles can be matched, by a path made from it.
+func FuzzParseTemplate(f *testing.F) {
+	for _, s := range []string{"/", "/orders/{id}", "/{a}/{b...}", "/a%24b/", "/{a}{b}", "/%7Bid%7D"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, template string) {
+		parsed, fault := ParseTemplate(template, RefuseEncodedSlash)
+		if fault != nil {
+			if fault.Text == "" || fault.Remedy == "" {
+				t.Fatalf("half a mistake in %q: %+v", template, fault)
+			}
+			return
+		}
+		r, problems := Compile([]Entry{on("GET " + template)})
+		if problems != nil {
+			t.Fatalf("%q: %v", template, problems)
+		}
+		path := template
+		for _, name := range parsed.params {
+			path = strings.NewReplacer("{"+name+"}", "x", "{"+name+"...}", "x/y").Replace(path)
+		}
+		x, v := ask(r, "GET a.example"+path)
+		if !v.Passed() || x.NParams != len(parsed.params) {
+			t.Fatalf("%q does not match %q: %s", template, path, v.Render(decision.ToOperator).Detail)
 		}
 	})
 }

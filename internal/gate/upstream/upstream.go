@@ -33,6 +33,9 @@ func (g *state) Check(_ context.Context, x *gate.Exchange) decision.Verdict {
 		u = x.Model.Upstream
 	}
 	if u == nil {
+		if v, ok := g.whyNoModel(x); ok {
+			return v
+		}
 		return decision.Abstain(decision.UpstreamNoneHealthy, g.rule,
 			decision.Fact{Name: "model", Want: "the model named in the body, which says where the request is sent", Public: decision.ToProven})
 	}
@@ -55,4 +58,18 @@ func (g *state) Check(_ context.Context, x *gate.Exchange) decision.Verdict {
 	}
 	return decision.Refuse(decision.UpstreamNoneHealthy, g.rule, name,
 		decision.Fact{Name: "targets", Want: strconv.Itoa(s.Targets) + " of " + strconv.Itoa(s.Targets) + " are out", Got: strconv.Itoa(s.Healthy)})
+}
+
+// whyNoModel repeats the refusal of a guardrail that was set to report only: a request for a model that nobody can name
+// has nowhere to go, and its reason is that one, not the health of an upstream.
+func (g *state) whyNoModel(x *gate.Exchange) (decision.Verdict, bool) {
+	if x.Env.Dry && x.Body.Length() == 0 {
+		return decision.Verdict{}, false // the body was not given, so nothing is known about it
+	}
+	for _, s := range x.Trace.Steps() {
+		if s.Gate == "guardrail" && s.Verdict.Outcome() == decision.OutcomeShadow {
+			return decision.Refuse(s.Verdict.Reason(), s.Verdict.Rule(), s.Verdict.Facts()...), true
+		}
+	}
+	return decision.Verdict{}, false
 }

@@ -64,3 +64,18 @@ func TestCircuitWhoseTimeIsUp(t *testing.T) {
 		t.Errorf("%v, retry after %s", v.Reason(), x.RetryAfter)
 	}
 }
+
+// With the guardrail in shadow, a request without a usable model is refused here, for the guardrail's reason.
+func TestShadowedGuardrailWithoutAModel(t *testing.T) {
+	x := gatetest.Exchange(func(x *gate.Exchange) { x.Op.Upstream = nil })
+	fault := decision.Fact{Name: "fault", Want: "it is empty", Public: decision.ToAnyone}
+	x.Trace.Add("guardrail", decision.Refuse(decision.PromptUnreadable, nil, fault).AsShadow())
+	v := New(rule).Check(context.Background(), x)
+	if v.Outcome() != decision.OutcomeRefuse || v.Reason() != decision.PromptUnreadable || v.Facts()[0] != fault {
+		t.Errorf("%v %v %v", v.Outcome(), v.Reason(), v.Facts())
+	}
+	gatetest.Dry(x)
+	if v := New(rule).Check(context.Background(), x); v.Outcome() != decision.OutcomeAbstain {
+		t.Errorf("without the body of a simulated request: %v", v.Outcome())
+	}
+}
