@@ -97,10 +97,8 @@ type Principal struct {
 	Tenant      directory.Tenant
 	Scopes      []string // what the credential is limited to
 	Plan        *Plan    // of the approved subscription; nil without one
-	// Field is the header field the credential was read from, which forward removes.
+	// Field is the header field the credential was read from, which forward removes, like copies of it in other fields.
 	Field string
-	// Second is another field that carried the same credential, which forward removes too; empty without one.
-	Second string
 	// Subscription is the application's subscription to the API version, once gate/subscription looked it up.
 	Subscription directory.Subscription
 	// Digest is the SHA-256 of the credential presented. It has its place here so that a look-up allocates nothing.
@@ -199,6 +197,13 @@ type Body interface {
 	Replace(b []byte)
 	// Trailer returns the trailer section once Read has returned io.EOF.
 	Trailer() header.List
+}
+
+// Arrived is what a Body implements that can tell what of it is here already, for gates that look and must not wait.
+type Arrived interface {
+	// Arrived returns the body from its start as far as it has come, without waiting or consuming; whole says that this is all
+	// of it. The bytes are valid until the exchange ends and must not be changed.
+	Arrived() (b []byte, whole bool)
 }
 
 // Origin says who spoke the final word of an exchange.

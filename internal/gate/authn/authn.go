@@ -34,8 +34,8 @@ const (
 )
 
 // New compiles the gate. It passes requests with a live key and fills x.Principal with the key, its application and
-// tenant, the scopes it is limited to (none listed: it is not limited), and the fields it was read from, for forward to
-// remove.
+// tenant, the scopes it is limited to (none listed: it is not limited), and the field it was read from, for forward to
+// remove. The same key may stand in both accepted fields.
 func New(c Config) gate.Gate {
 	g := &apiKey{header: c.Header, rule: c.Rule}
 	if g.header == "" {
@@ -68,10 +68,10 @@ type apiKey struct {
 
 // found is what the accepted places of a request hold.
 type found struct {
-	text          string // the credential; empty: none
-	field, second string // where it stood
-	empty         string // an accepted place that is there but holds nothing
-	ambiguous     string // why it is not one credential
+	text      string // the credential; empty: none
+	field     string // where it stood
+	empty     string // an accepted place that is there but holds nothing
+	ambiguous string // why it is not one credential
 }
 
 // Check implements gate.Gate.
@@ -123,7 +123,7 @@ func (g *apiKey) verify(x *gate.Exchange, f found) decision.Verdict {
 	if !known {
 		return g.rejected(x, f.text, "application '"+id+"' belongs to tenant '"+p.Application.Tenant+"', which does not exist")
 	}
-	p.Proven, p.Method, p.Scopes, p.Field, p.Second = true, "api_key", p.Key.Scopes, f.field, f.second
+	p.Proven, p.Method, p.Scopes, p.Field = true, "api_key", p.Key.Scopes, f.field
 	k, now := &p.Key, env.Now()
 	if !k.Revoked.IsZero() && !k.Revoked.After(now) {
 		return g.revoked(x)
@@ -170,9 +170,6 @@ func (g *apiKey) read(l header.List) (f found) {
 			"set `bearer: false` if Authorization is meant for the upstream"
 	case key != "":
 		f.text, f.field = key, g.header
-		if token != "" {
-			f.second = authorization
-		}
 	case token != "":
 		f.text, f.field = token, authorization
 	case keys > 0:

@@ -126,6 +126,7 @@ func TestAPIKey(t *testing.T) {
 			missing("a body that breaks off", all(with("Content-Type", "application/json"), func(x *gate.Exchange) {
 				x.Body = gatetest.BrokenBody([]byte(`{"k":`), 100, io.ErrUnexpectedEOF)
 			}), ""),
+			missing("a body that has not come, and is not waited for", all(gatetest.Content("application/json", strings.Repeat("x", 46)), nothingYet), ""),
 			missing("a key longer than keys are", with("Cookie", "k="+key+"x"), ""),
 
 			misplaced("query", gatetest.Target("POST", "/orders?a=1&api_key="+key+"&b=2"), "the query string, as api_key"),
@@ -136,6 +137,7 @@ func TestAPIKey(t *testing.T) {
 			misplaced("JSON body", gatetest.Content("application/json; charset=utf-8", `{"key":"`+key+`"}`), "the body"),
 			misplaced("problem body", gatetest.Content("application/vnd.x+json", `{"key":"`+key+`"}`), "the body"),
 			misplaced("form body", gatetest.Content("application/x-www-form-urlencoded", "a=b&key="+key), "the body"),
+			misplaced("what has come of a body", all(gatetest.Content("application/json", `{"key":"`+key+`"}`), arrived), "the body"),
 			misplaced("cookie", with("Cookie", "session=1; key="+key), "a cookie"),
 			misplaced("another header", with("Api-Key", key), "the header Api-Key"),
 			misplaced("underscores", with("X_API_Key", key), "the header X_API_Key"),
@@ -199,6 +201,25 @@ func TestAPIKey(t *testing.T) {
 	})
 }
 
+// here is a body that knows what has come, and fails the test when it is waited for.
+type here struct {
+	gate.Body
+	b []byte
+}
+
+func (h here) Arrived() ([]byte, bool) { return h.b, false }
+
+func (h here) Peek(context.Context, int) ([]byte, bool, error) {
+	panic("waited for a body")
+}
+
+func arrived(x *gate.Exchange) {
+	b, _, _ := x.Body.Peek(ctx, 4096)
+	x.Body = here{x.Body, b}
+}
+
+func nothingYet(x *gate.Exchange) { x.Body = here{x.Body, nil} }
+
 // partly fails one kind of look-up.
 type partly struct {
 	gate.Directory
@@ -257,22 +278,22 @@ func exactly(sentence string) func(*testing.T, *gate.Exchange, decision.Verdict)
 
 func TestPassesAndRemembersWhereTheKeyStood(t *testing.T) {
 	for _, c := range []struct {
-		name          string
-		config        authn.Config
-		fields        []string
-		field, second string
+		name   string
+		config authn.Config
+		fields []string
+		field  string
 	}{
-		{"header", authn.Config{Bearer: true}, []string{"X-API-Key", key}, "X-API-Key", ""},
-		{"header in another case", authn.Config{Bearer: true}, []string{"x-aPi-keY", key}, "X-API-Key", ""},
-		{"bearer", authn.Config{Bearer: true}, []string{"Authorization", "Bearer " + key}, "Authorization", ""},
-		{"bearer with spaces", authn.Config{Bearer: true}, []string{"authorization", "bEARER \t  " + key}, "Authorization", ""},
-		{"empty header, bearer", authn.Config{Bearer: true}, []string{"X-API-Key", "", "Authorization", "Bearer " + key}, "Authorization", ""},
-		{"both the same", authn.Config{Bearer: true}, []string{"Authorization", "Bearer " + key, "X-API-Key", key}, "X-API-Key", "Authorization"},
-		{"basic is for the upstream", authn.Config{Bearer: true}, []string{"Authorization", "Basic eDp5", "X-API-Key", key}, "X-API-Key", ""},
-		{"bearer off: it is for the upstream", authn.Config{}, []string{"Authorization", "Bearer other", "X-API-Key", key}, "X-API-Key", ""},
-		{"another header", authn.Config{Header: "Api-Token"}, []string{"api-token", key}, "Api-Token", ""},
-		{"Authorization bare", authn.Config{Header: "Authorization"}, []string{"Authorization", key}, "Authorization", ""},
-		{"Authorization bare or bearer", authn.Config{Header: "Authorization", Bearer: true}, []string{"Authorization", "Bearer " + key}, "Authorization", ""},
+		{"header", authn.Config{Bearer: true}, []string{"X-API-Key", key}, "X-API-Key"},
+		{"header in another case", authn.Config{Bearer: true}, []string{"x-aPi-keY", key}, "X-API-Key"},
+		{"bearer", authn.Config{Bearer: true}, []string{"Authorization", "Bearer " + key}, "Authorization"},
+		{"bearer with spaces", authn.Config{Bearer: true}, []string{"authorization", "bEARER \t  " + key}, "Authorization"},
+		{"empty header, bearer", authn.Config{Bearer: true}, []string{"X-API-Key", "", "Authorization", "Bearer " + key}, "Authorization"},
+		{"both the same", authn.Config{Bearer: true}, []string{"Authorization", "Bearer " + key, "X-API-Key", key}, "X-API-Key"},
+		{"basic is for the upstream", authn.Config{Bearer: true}, []string{"Authorization", "Basic eDp5", "X-API-Key", key}, "X-API-Key"},
+		{"bearer off: it is for the upstream", authn.Config{}, []string{"Authorization", "Bearer other", "X-API-Key", key}, "X-API-Key"},
+		{"another header", authn.Config{Header: "Api-Token"}, []string{"api-token", key}, "Api-Token"},
+		{"Authorization bare", authn.Config{Header: "Authorization"}, []string{"Authorization", key}, "Authorization"},
+		{"Authorization bare or bearer", authn.Config{Header: "Authorization", Bearer: true}, []string{"Authorization", "Bearer " + key}, "Authorization"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.config.Rule = rule
@@ -282,8 +303,8 @@ func TestPassesAndRemembersWhereTheKeyStood(t *testing.T) {
 				t.Fatalf("got %v: %s", v.Outcome(), v.Render(decision.ToOperator).Detail)
 			}
 			p := &x.Principal
-			if p.Field != c.field || p.Second != c.second {
-				t.Errorf("read from %q and %q, want %q and %q", p.Field, p.Second, c.field, c.second)
+			if p.Field != c.field {
+				t.Errorf("read from %q, want %q", p.Field, c.field)
 			}
 			if !p.Proven || p.Method != "api_key" || p.Key.ID != "k_live" || p.Application.ID != "shop-web" || p.Tenant.ID != "acme" {
 				t.Errorf("principal %+v", p)

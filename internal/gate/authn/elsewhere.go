@@ -16,7 +16,7 @@ const (
 	// bodyBytes bounds how much of a body is searched, and which bodies are: only those whose whole length is known and
 	// that small, which arrive together with the header.
 	bodyBytes = 4 << 10
-	// bodyWait bounds how long a refusal waits for such a body.
+	// bodyWait bounds how long a refusal waits for such a body, if the body cannot say what is here already.
 	bodyWait = 250 * time.Millisecond
 	// nameBytes bounds the caller's own names that are repeated; it is shorter than a key, so that none fits.
 	nameBytes = 32
@@ -117,6 +117,11 @@ func inBody(ctx context.Context, x *gate.Exchange) bool {
 	n := x.Body.Length()
 	if n <= 0 || n > bodyBytes || x.Header.Has("Expect") || !searchable(x.Header.Get("Content-Type")) {
 		return false
+	}
+	if a, ok := x.Body.(gate.Arrived); ok {
+		b, _ := a.Arrived()
+		at, _ := findEncoded(string(b[:min(len(b), bodyBytes)]))
+		return at >= 0
 	}
 	ctx, cancel := context.WithTimeout(ctx, bodyWait)
 	defer cancel()

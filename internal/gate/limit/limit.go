@@ -113,21 +113,26 @@ func (g *limits) Settle(ctx context.Context, x *gate.Exchange, used llm.Usage) {
 // nothingSent reports whether the request certainly ended before a byte of it reached an upstream. In doubt it did not:
 // a unit too many spent is an annoyance, one too few is a hole.
 func nothingSent(x *gate.Exchange) bool {
-	if x.Result.Origin == gate.FromUpstream || x.Result.ReceivedStatus != 0 {
+	r := &x.Result
+	if r.Origin == gate.FromUpstream || r.ReceivedStatus != 0 {
 		return false
 	}
 	if o := x.Verdict.Outcome(); o != decision.OutcomeRefuse && o != decision.OutcomeAbstain {
 		return false
 	}
-	switch r := x.Verdict.Reason(); r {
-	case nil:
-		return false
-	case decision.UpstreamNoneHealthy, decision.UpstreamCircuitOpen, decision.UpstreamCredential, decision.UpstreamDNS:
-		return true
-	default:
-		// The other reasons of forward, and faults, may have come after something was sent.
-		return x.Result.Origin != gate.FromUnreachable && r.Gate != "upstream" && r.Gate != "policy"
+	if reason := x.Verdict.Reason(); reason == nil || reason.Gate == "policy" {
+		return false // a fault of the gateway may have come at any time
 	}
+	if len(r.Attempts) == 0 {
+		return r.Target == "" // otherwise an attempt was begun and never noted
+	}
+	for i := range r.Attempts {
+		// Of the reasons for which an attempt is left, this one alone is certain: no address, no connection.
+		if r.Attempts[i].Reason != decision.UpstreamDNS {
+			return false
+		}
+	}
+	return true
 }
 
 // collect appends the takes of this request to x.Takes: enforced limits first, then those that only report.

@@ -163,6 +163,13 @@ func TestWhoIsCounted(t *testing.T) {
 
 func TestUnitsComeBackOnlyWhenNothingWasSent(t *testing.T) {
 	refused := func(r *decision.Reason) decision.Verdict { return decision.Refuse(r, nil) }
+	tried := func(o gate.Origin, reasons ...*decision.Reason) gate.Result {
+		r := gate.Result{Origin: o, Target: "http://127.0.0.1:1"}
+		for _, reason := range reasons {
+			r.Attempts = append(r.Attempts, gate.Attempt{Target: r.Target, Reason: reason})
+		}
+		return r
+	}
 	for _, c := range []struct {
 		name    string
 		verdict decision.Verdict
@@ -175,13 +182,19 @@ func TestUnitsComeBackOnlyWhenNothingWasSent(t *testing.T) {
 		{"a later gate did not know", decision.Abstain(decision.PromptUnreadable, nil), gate.Result{Origin: gate.FromGateway}, llm.Usage{}, true},
 		{"unknown without a reason", decision.Abstain(nil, nil), gate.Result{Origin: gate.FromGateway}, llm.Usage{}, false},
 		{"no healthy target", refused(decision.UpstreamNoneHealthy), gate.Result{Origin: gate.FromUnreachable}, llm.Usage{}, true},
-		{"circuit open", refused(decision.UpstreamCircuitOpen), gate.Result{Origin: gate.FromGateway}, llm.Usage{}, true},
-		{"name not found", refused(decision.UpstreamDNS), gate.Result{Origin: gate.FromUnreachable}, llm.Usage{}, true},
+		{"circuit open", refused(decision.UpstreamCircuitOpen), gate.Result{Origin: gate.FromUnreachable}, llm.Usage{}, true},
+		{"the body was too large", refused(decision.RequestTooLarge), gate.Result{Origin: gate.FromGateway}, llm.Usage{}, true},
+		{"the client left before an attempt", refused(decision.ClientGone), gate.Result{Origin: gate.FromGateway}, llm.Usage{}, true},
+		{"name not found", refused(decision.UpstreamDNS), tried(gate.FromUnreachable, decision.UpstreamDNS), llm.Usage{}, true},
+		{"names not found", refused(decision.UpstreamDNS), tried(gate.FromUnreachable, decision.UpstreamDNS, decision.UpstreamDNS), llm.Usage{}, true},
+		{"name not found after a broken connection", refused(decision.UpstreamDNS), tried(gate.FromUnreachable, decision.UpstreamUnreachable, decision.UpstreamDNS), llm.Usage{}, false},
+		{"circuit opened after an attempt", refused(decision.UpstreamCircuitOpen), tried(gate.FromUnreachable, decision.UpstreamTimeout), llm.Usage{}, false},
 		{"passed", decision.Pass(nil), gate.Result{Origin: gate.FromUpstream, ReceivedStatus: 200}, llm.Usage{}, false},
 		{"upstream refused", refused(decision.UpstreamRefused), gate.Result{Origin: gate.FromUpstream, ReceivedStatus: 403}, llm.Usage{}, false},
-		{"connection broke", refused(decision.UpstreamUnreachable), gate.Result{Origin: gate.FromUnreachable}, llm.Usage{}, false},
-		{"timeout", refused(decision.UpstreamTimeout), gate.Result{Origin: gate.FromUnreachable}, llm.Usage{}, false},
-		{"client gone", refused(decision.ClientGone), gate.Result{Origin: gate.FromGateway}, llm.Usage{}, false},
+		{"the body turned malformed half way to the upstream", refused(decision.RequestMalformed), tried(gate.FromGateway, decision.RequestMalformed), llm.Usage{}, false},
+		{"connection broke", refused(decision.UpstreamUnreachable), tried(gate.FromUnreachable, decision.UpstreamUnreachable), llm.Usage{}, false},
+		{"client gone", refused(decision.ClientGone), tried(gate.FromGateway, decision.ClientGone), llm.Usage{}, false},
+		{"an attempt that was never noted", refused(decision.ClientGone), gate.Result{Target: "http://127.0.0.1:1"}, llm.Usage{}, false},
 		{"fault of the gateway", refused(decision.GatewayFault), gate.Result{Origin: gate.FromGateway}, llm.Usage{}, false},
 		{"nothing decided", decision.Verdict{}, gate.Result{Origin: gate.FromGateway}, llm.Usage{}, false},
 		{"answered here", decision.Answered(nil), gate.Result{Origin: gate.FromGateway}, llm.Usage{}, false},

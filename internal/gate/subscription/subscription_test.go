@@ -24,8 +24,9 @@ func newGate() gate.Gate {
 func subscribed(s directory.Subscription) func(*gate.Exchange) {
 	return func(x *gate.Exchange) {
 		gatetest.Proven(x)
-		s.ID = "s_1"
-		gatetest.DirectoryOf(x).Subscribe("orders", "v1", s)
+		row := s
+		row.ID = "s_1"
+		gatetest.DirectoryOf(x).Subscribe("orders", "v1", row)
 	}
 }
 
