@@ -394,7 +394,10 @@ func TestPrepareRefusesMistakes(t *testing.T) {
 			u.Targets = to("https://h").Targets
 			u.TLS = &policy.UpstreamTLS{CAFile: junk}
 		}), "no certificate"},
-		{"half a key pair", with(func(u *policy.Upstream) { u.Targets = to("https://h").Targets; u.TLS = &policy.UpstreamTLS{CertFile: junk} }), "belong together"},
+		{"half a key pair", with(func(u *policy.Upstream) {
+			u.Targets = to("https://h").Targets
+			u.TLS = &policy.UpstreamTLS{CertFile: junk}
+		}), "belong together"},
 		{"credential header", with(func(u *policy.Upstream) { u.Credential = &policy.UpstreamCredential{Header: "Content-Length"} }), "credential header"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
