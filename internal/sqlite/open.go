@@ -183,7 +183,7 @@ func connect(file, synchronous string, conns int, readOnly bool) (*sql.DB, error
 		q.Set("mode", "ro")
 		q.Set("_query_only", "1")
 	} else {
-		q.Set("mode", "rw") // checkFile has made the file, with its permissions
+		q.Set("mode", "rw")           // checkFile has made the file, with its permissions
 		q.Set("_journal_mode", "WAL") // the driver does this after page_size, which WAL would fix
 		q.Set("_synchronous", synchronous)
 		q.Set("_txlock", "immediate")
