@@ -59,13 +59,13 @@ type Options struct {
 	Store      store.Store
 	Records    store.Records
 	Config     Config
-	Lab        Lab                      // nil: explain and simulate answer 503
-	Changed    func()                   // called after every committed change of the directory, so that it acts at once
+	Lab        Lab                         // nil: explain and simulate answer 503
+	Changed    func()                      // called after every committed change of the directory, so that it acts at once
 	Operations func() []snapshot.Operation // of the running snapshot
-	Status     func() any               // what GET /status tells besides version, uptime and generation
-	Ready      func() []string          // why this node is not ready; empty when it is
-	Gatherer   prometheus.Gatherer      // what /metrics shows
-	Hosts      []string                 // names the listener may be called by, besides localhost and IP addresses
+	Status     func() any                  // what GET /status tells besides version, uptime and generation
+	Ready      func() []string             // why this node is not ready; empty when it is
+	Gatherer   prometheus.Gatherer         // what /metrics shows
+	Hosts      []string                    // names the listener may be called by, besides localhost and IP addresses
 	Version    string
 	Now        func() time.Time
 	Logger     *slog.Logger
