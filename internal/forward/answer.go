@@ -14,6 +14,7 @@ func (c *call) head(status int, h header.List, length int64, contentType string)
 	c.handed, c.status = true, status
 	r.ReceivedStatus, r.Status = status, status
 	r.FirstByte = c.now().Sub(c.x.Started)
+	c.trial(status)
 	if c.x.Model != nil {
 		if tr := c.f.translators(c.x.Op.Dialect); tr != nil {
 			c.answer = tr.Answer(c.x, status, contentType)

@@ -113,6 +113,9 @@ type call struct {
 	handed bool            // the sink has the head: no further attempt
 	status int             // received
 	sinkIs error           // what the sink said when it failed
+
+	leave    permit // of the attempt under way
+	trialled bool   // it was a trial and has been reported
 }
 
 func (c *call) reset() {
@@ -164,8 +167,7 @@ func (c *call) run() decision.Verdict {
 			t.retries.Add(1)
 		}
 		c.tried = append(c.tried, t)
-		f := c.attempt(t)
-		c.note(t, f, leave, start)
+		f := c.judged(t, leave, start)
 		if f == nil {
 			return c.passed()
 		}
@@ -190,8 +192,30 @@ func (c *call) attempt(t *target) *fault {
 	}
 }
 
-// note records an attempt and teaches target and circuit.
-func (c *call) note(t *target, f *fault, leave permit, start time.Time) {
+// judged makes an attempt, records it, and teaches target and circuit. A panic must not keep the place of a trial.
+func (c *call) judged(t *target, leave permit, start time.Time) *fault {
+	c.leave, c.trialled = leave, false
+	over := false
+	defer func() {
+		if !over && !c.trialled {
+			t.pool.circuit.cancelled(leave)
+		}
+	}()
+	f := c.attempt(t)
+	over = true
+	c.note(t, f, start)
+	return f
+}
+
+// trial reports a trial of a half-open circuit as soon as the head of a good answer is there: a stream may last for hours.
+func (c *call) trial(status int) {
+	if p := c.up.pool; c.leave.trial && !p.failing(status) {
+		p.circuit.done(c.leave, c.now(), false)
+		c.leave, c.trialled = permit{}, true
+	}
+}
+
+func (c *call) note(t *target, f *fault, start time.Time) {
 	p, end := t.pool, c.now()
 	a := gate.Attempt{Target: t.name, Took: end.Sub(start)}
 	if f != nil {
@@ -202,11 +226,13 @@ func (c *call) note(t *target, f *fault, leave permit, start time.Time) {
 	}
 	c.x.Result.Attempts = append(c.x.Result.Attempts, a)
 	if f != nil && f.ours {
-		p.circuit.cancelled(leave)
+		p.circuit.cancelled(c.leave)
 		return
 	}
 	bad := f != nil || p.failing(c.status)
-	p.circuit.done(leave, end, bad)
+	if bad || !c.trialled {
+		p.circuit.done(c.leave, end, bad)
+	}
 	if bad {
 		t.failed(end)
 	} else {
@@ -294,7 +320,9 @@ func (c *call) failed(f *fault, t *target) decision.Verdict {
 func (c *call) refuse(v decision.Verdict, from gate.Origin, fault string) decision.Verdict {
 	r := &c.x.Result
 	r.Origin, r.Fault, r.Done = from, fault, c.now().Sub(c.x.Started)
-	r.Truncated = c.w.Committed()
+	if r.Truncated = c.w.Committed(); !r.Truncated {
+		r.Status = 0
+	}
 	return v
 }
 

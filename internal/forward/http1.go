@@ -73,7 +73,6 @@ func (c *call) connect(t *target) (*conn, *fault) {
 // use makes the call over a connection, and keeps or closes it.
 func (c *call) use(cn *conn) *fault {
 	cn.begin(c.total)
-	c.w.Watch(cn)
 	keep := false
 	defer func() { // also when a gate of the answer panics
 		c.w.Watch(nil)
@@ -84,6 +83,7 @@ func (c *call) use(cn *conn) *fault {
 			cn.close()
 		}
 	}()
+	c.w.Watch(cn)
 	f := c.roundTrip(cn, &keep)
 	if f != nil && !f.ours && c.w.Gone() {
 		return goneFault()

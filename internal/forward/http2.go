@@ -102,7 +102,7 @@ func (c *call) overHTTP2(t *target) (f *fault) {
 	c.w.Watch(stopper{cancel})
 	defer c.w.Watch(nil)
 	clock := newPhaseClock(cancel, c.total, limits)
-	defer clock.stop()
+	defer clock.close()
 	body := c.newBody2(clock)
 	defer func() { // also when something panics: the transport must not touch the request body any more
 		cancel(nil)
@@ -115,7 +115,7 @@ func (c *call) overHTTP2(t *target) (f *fault) {
 		return &fault{reason: decision.GatewayFault, err: err, ours: true, unsent: true}
 	}
 	if body.over() {
-		clock.begin(phaseFirstByte)
+		clock.sent()
 	}
 	interim := &interim2{c: c}
 	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: interim.pass}))
@@ -126,7 +126,7 @@ func (c *call) overHTTP2(t *target) (f *fault) {
 		return c.failed2(ctx, body, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // what matters was read
-	clock.stop()
+	clock.answered()
 	c.status = resp.StatusCode
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return &fault{reason: decision.UpstreamBadAnswer, err: errors.New("the target answered 101, which HTTP/2 does not have")}

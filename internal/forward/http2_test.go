@@ -370,3 +370,18 @@ func TestHTTP2Interim(t *testing.T) {
 		t.Errorf("interim %v", w.interim)
 	}
 }
+
+func TestHTTP2PathIsNotRespelled(t *testing.T) {
+	seen := make(chan string, 1)
+	url := h2cServer(t, func(w http.ResponseWriter, r *http.Request) { seen <- r.RequestURI })
+	u := to(url + "/base")
+	u.Protocol = "h2c"
+	r := newRig(t, u)
+	for _, path := range []string{"/", "/a%2Fb", "/a|b[c]", "/a;x=y/'(z)'", "/%7Bid%7D", "/a:b@c", "/a%C3%A9", "//x"} {
+		_, v := r.get(path)
+		mustPass(t, v)
+		if got := <-seen; got != "/base"+path {
+			t.Errorf("%s arrived as %s", path, got)
+		}
+	}
+}

@@ -60,9 +60,7 @@ func (b *body2) Read(p []byte) (n int, err error) {
 			}
 		}
 		b.finish(nil)
-		if !b.released.Load() {
-			b.clock.begin(phaseFirstByte)
-		}
+		b.clock.sent()
 	case err != nil && !b.released.Load():
 		b.finish(err)
 	}

@@ -200,6 +200,43 @@ func TestCircuit(t *testing.T) {
 		get(nil)
 		state("closed", false)
 	})
+	t.Run("a trial that streams counts when its head is there", func(t *testing.T) {
+		more := make(chan struct{})
+		u := to(server(t, func(w http.ResponseWriter, r *http.Request) {
+			http.NewResponseController(w).Flush()
+			<-more
+		}))
+		u.Circuit = &policy.CircuitBreaker{MinRequests: 1, Trials: 1}
+		r := newRigAt(t, u, clock.Now, Options{Logger: quiet})
+		r.up.(*Upstream).pool.circuit.done(permit{}, clock.Now(), true)
+		clock.advance(6 * time.Second)
+		done := make(chan struct{})
+		w := &headSignal{got: make(chan struct{})}
+		go func() { defer close(done); r.f.Forward(context.Background(), r.exchange("GET", "/"), w) }()
+		<-w.got
+		if s := r.pools.Status()[0].Circuit; s != "closed" {
+			t.Errorf("circuit %s while the trial streams", s)
+		}
+		close(more)
+		<-done
+	})
+	t.Run("a trial that panics gives its place back", func(t *testing.T) {
+		u := to(answers(t, ok3))
+		u.Circuit = &policy.CircuitBreaker{MinRequests: 1, Trials: 1}
+		r := newRigAt(t, u, clock.Now, Options{Logger: quiet})
+		c := r.up.(*Upstream).pool.circuit
+		c.done(permit{}, clock.Now(), true)
+		clock.advance(6 * time.Second)
+		func() {
+			defer func() { _ = recover() }()
+			r.f.Forward(context.Background(), r.exchange("GET", "/"), &panicking{})
+		}()
+		_, v := r.get("/")
+		mustPass(t, v)
+		if s := r.pools.Status()[0]; s.Circuit != "closed" || s.InFlight != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
 	t.Run("only so many trials at once", func(t *testing.T) {
 		c := newCircuit(&policy.CircuitBreaker{Trials: 2, MinRequests: 1})
 		now := clock.Now()
@@ -467,5 +504,29 @@ func TestCollector(t *testing.T) {
 	}
 	if got["postern_upstream_attempts_total"] != 1 || got["postern_upstream_healthy"] != 1 || got["postern_upstream_idle_connections"] != 1 || len(got) != 7 {
 		t.Errorf("%v", got)
+	}
+}
+
+// headSignal says when it has the head of an answer.
+type headSignal struct {
+	discard
+	got chan struct{}
+}
+
+func (h *headSignal) Flush() error {
+	select {
+	case <-h.got:
+	default:
+		close(h.got)
+	}
+	return nil
+}
+
+// panicking is a sink with a defect.
+type panicking struct{ discard }
+
+func (*panicking) Watch(c Deadliner) {
+	if _, ok := c.(*conn); ok {
+		panic("a defect")
 	}
 }

@@ -372,3 +372,22 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestUpstreamThatDoesNotRead: the request cannot be sent, and no answer comes.
+func TestUpstreamThatDoesNotRead(t *testing.T) {
+	hold := make(chan struct{})
+	url := raw(t, func(_ int, c net.Conn) { <-hold })
+	t.Cleanup(func() { close(hold) })
+	u := to(url)
+	u.Timeouts.Write = policy.Duration(50 * time.Millisecond)
+	for _, b := range []gate.Body{streamOf(endless{}), &body{r: endless{}, length: 1 << 40, broken: make(chan struct{})}} {
+		r := newRig(t, u)
+		x := r.exchange("PUT", "/")
+		x.Body = b
+		_, v := r.send(x)
+		mustRefuse(t, v, decision.UpstreamTimeout)
+		if !strings.Contains(x.Result.Fault, phaseWrite) || len(x.Result.Attempts) != 1 {
+			t.Errorf("fault %q, %d attempts", x.Result.Fault, len(x.Result.Attempts))
+		}
+	}
+}

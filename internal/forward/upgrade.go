@@ -21,6 +21,7 @@ func (c *call) switchProtocols(cn *conn, s *sender) *fault {
 	c.handed = true
 	r := &x.Result
 	r.ReceivedStatus, r.Status, r.FirstByte = 101, 101, c.now().Sub(x.Started)
+	c.trial(101)
 	c.w.Watch(nil) // from here on the caller's connection is ours
 	client, err := c.w.Upgrade(101, append(endToEnd(resp.Header), header.Field{Name: "Upgrade", Value: resp.Upgrade}))
 	if err != nil {
