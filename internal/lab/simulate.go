@@ -131,16 +131,16 @@ func judge(ctx context.Context, snap *snapshot.Snapshot, env *gate.Env, x *gate.
 	if op := x.Op; op != nil {
 		r.Operation = &Operation{op.API, op.Version, op.Name, op.Title, op.Method, op.Template, op.Pointer}
 	}
-	r.Gates = rows(snap, x, blind)
+	r.Gates = rows(snap, x.Trace.Steps(), blind)
 	r.conclude(x)
 	return r
 }
 
-// rows lays the trace beside the order of the gates.
-func rows(snap *snapshot.Snapshot, x *gate.Exchange, blind map[string]string) []Row {
-	steps := x.Trace.Steps()
+// rows lays the steps of a trace beside the order of the gates.
+func rows(snap *snapshot.Snapshot, steps []decision.Step, blind map[string]string) []Row {
 	order := snap.Order()
 	routed := slices.ContainsFunc(steps, func(s decision.Step) bool { return s.Gate == "route" && s.Verdict.Passed() })
+	guarded := snap.Document != nil && len(snap.Document.FloodGuard) > 0
 	var out []Row
 	next := 0
 	for i, name := range order {
@@ -150,7 +150,7 @@ func rows(snap *snapshot.Snapshot, x *gate.Exchange, blind map[string]string) []
 			row.Note = "flood guard"
 		}
 		switch {
-		case next < len(steps) && steps[next].Gate == name && !(guard && len(snap.Document.FloodGuard) == 0):
+		case next < len(steps) && steps[next].Gate == name && (guarded || !guard):
 			row.fill(steps[next].Verdict, snap, blind)
 			next++
 		case next >= len(steps) && !routed, name == "route" && next < len(steps):
