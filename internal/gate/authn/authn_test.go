@@ -415,3 +415,13 @@ func FuzzCheck(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkCheck(b *testing.B) {
+	g, x := newGate(), gatetest.Exchange(with("Accept", "*/*", "Content-Type", "application/json", "X-API-Key", key))
+	b.ReportAllocs()
+	for b.Loop() {
+		if v := g.Check(ctx, x); !v.Passed() {
+			b.Fatal("refused")
+		}
+	}
+}
