@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"postern/internal/forward"
+	"postern/internal/gate"
 	"postern/internal/policy"
 	"postern/internal/snapshot"
 	"postern/internal/store"
@@ -53,6 +54,23 @@ func (w *Walk) Start(ctx context.Context) error {
 	c, err := w.compile(fmt.Sprintf("generation-%d", g.Number), g.Document, g.Number)
 	if err != nil {
 		return fmt.Errorf("the stored configuration (generation %d) does not compile; start with --config FILE to replace it: %w", g.Number, err)
+	}
+	w.serve(c)
+	return nil
+}
+
+// StartEmpty serves the empty document under the number of the newest stored generation, so that Apply can replace a
+// generation that does not compile.
+func (w *Walk) StartEmpty(ctx context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	g, err := w.Store.CurrentGeneration(ctx)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("reading the stored configuration: %w", err)
+	}
+	c, err := w.compile("empty", []byte(Empty), g.Number)
+	if err != nil {
+		return err
 	}
 	w.serve(c)
 	return nil
@@ -123,7 +141,10 @@ func (w *Walk) compile(name string, source []byte, generation uint64) (compiled,
 	if err != nil {
 		return compiled{}, Located(doc, upstreamProblems(err))
 	}
-	s, err := snapshot.Compile(doc, generation, snapshot.Deps{Upstream: pools.Upstream})
+	s, err := snapshot.Compile(doc, generation, snapshot.Deps{Upstream: func(name string) (gate.Upstream, bool) {
+		u := pools.Upstream(name)
+		return u, u != nil
+	}})
 	if err != nil {
 		pools.Discard()
 		return compiled{}, Located(doc, err)
