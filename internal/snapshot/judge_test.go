@@ -280,6 +280,26 @@ func TestRateLimitIsReachedAndSettled(t *testing.T) {
 	}
 }
 
+// An API that only reports its own limits is still behind the flood guard.
+func TestFloodGuardCannotBeShadowed(t *testing.T) {
+	s := compile(t, strings.NewReplacer("requests: 100, per: 1s", "requests: 2, per: 1m", "requests: 5, per: 1m", "requests: 1, per: 1m",
+		"state: deprecated", "state: deprecated\n    shadow: [limit]").Replace(shop))
+	counters := counter.New(counter.Options{})
+	var got []string
+	for range 3 {
+		x := request("GET /orders/v1/health")
+		x.Env.Counters = counters
+		s.Judge(context.Background(), x, gate.StopAtFirst)
+		x.Result.Origin = gate.FromUpstream
+		s.Settle(context.Background(), x)
+		got = append(got, trace(x))
+	}
+	want := []string{"route limit limit upstream", "route limit limit~shadow:limit.rate upstream", "route limit!limit.rate"}
+	if strings.Join(got, "; ") != strings.Join(want, "; ") {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestUncompiledSnapshotRefuses(t *testing.T) {
 	if v := new(snapshot.Snapshot).Judge(context.Background(), request("GET /"), gate.StopAtFirst); v.Outcome() != decision.OutcomeRefuse {
 		t.Errorf("it says %v", v.Outcome())

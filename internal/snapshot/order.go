@@ -13,7 +13,7 @@ type row struct {
 	// mount makes the gate for an operation, or nil when the operation asks nothing of it. The router has none: it runs
 	// before the operation is known.
 	mount func(*builder, *operation) gate.Gate
-	// firm gates cannot be set to report only: what they find missing is needed to go on.
+	// firm gates cannot be set to report only by an API: what they find is needed to go on, or protects others.
 	firm bool
 }
 
@@ -24,8 +24,8 @@ var order = [...]row{
 		why: "all the rest belongs to an operation, and the path has to be one path before anything is decided by it"},
 	{name: "ip", mount: (*builder).mountIP,
 		why: "needs nothing but the connection, and keeps strangers from trying keys"},
-	{name: "limit", mount: (*builder).mountFloodGuard,
-		why: "the flood guard: counts by address, before a key costs a hash and a look-up"},
+	{name: "limit", mount: (*builder).mountFloodGuard, firm: true,
+		why: "the flood guard: counts by address, before a key costs a hash and a look-up; it protects the gateway, so no API can turn it off"},
 	{name: "authn", mount: (*builder).mountAuthn,
 		why: "who calls; from here on exact reasons may be told"},
 	{name: "account", mount: (*builder).mountAccount,

@@ -75,6 +75,9 @@ func (r *Router) Check(_ context.Context, x *gate.Exchange) decision.Verdict {
 		}
 	}
 	x.Op, x.NParams = found.Op, len(found.params)
+	if p := found.Op.StripPrefix; p != "" && !strings.HasPrefix(x.Path, p) {
+		x.Path = respell(x.Path, p)
+	}
 	for i, name := range found.params {
 		x.Params[i] = gate.Param{Name: name, Value: decoded(x.Params[i].Value)}
 	}
@@ -127,6 +130,20 @@ func (r *Router) readOtherwise(x *gate.Exchange, found *route) *Fault {
 		"a segment of the path has parameters (;), or dots or spaces at its end, and names another operation without them",
 		"send the path without them",
 	}
+}
+
+// respell puts a prefix of whole segments in front of a path that has it in another spelling ("/%24shop" for "/$shop"), so
+// that forward finds what it is to strip.
+func respell(path, prefix string) string {
+	end := 0
+	for range strings.Count(prefix, "/") {
+		next := strings.IndexByte(path[end+1:], '/')
+		if next < 0 {
+			return prefix
+		}
+		end += 1 + next
+	}
+	return prefix + path[end:]
 }
 
 // forgiving returns a normalised path as the most forgiving server reads it, and whether that is another path.

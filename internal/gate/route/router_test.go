@@ -256,6 +256,22 @@ func TestRouterRefuses(t *testing.T) {
 	}
 }
 
+// forward strips the base path by its text, so the path has to begin with that text.
+func TestBasePathInAnotherSpelling(t *testing.T) {
+	strip := func(e *Entry) { e.Op.StripPrefix = "/a:b/$c" }
+	r := compiled(t, on("GET /a:b/$c/{id}", strip), on("GET /a:b/$c", strip))
+	for path, want := range map[string]string{
+		"/a:b/$c/7":         "/a:b/$c/7",
+		"/a%3Ab/%24c/%24":   "/a:b/$c/%24",
+		"/a:b/%24c":         "/a:b/$c",
+		"/a%3ab/$c/x%2520y": "",
+	} {
+		if x, v := ask(r, "GET a.example"+path); v.Passed() != (want != "") || v.Passed() && x.Path != want {
+			t.Errorf("%s becomes %q, want %q", path, x.Path, want)
+		}
+	}
+}
+
 func TestTargetsWithoutAPath(t *testing.T) {
 	r := compiled(t, on("* /{rest...}"))
 	for _, x := range []*gate.Exchange{
