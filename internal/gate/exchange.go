@@ -39,7 +39,7 @@ type Exchange struct {
 	// Found on the way.
 	Path       string     // normalised path, by which everything is decided and which is forwarded (gate/route)
 	Hostname   string     // lower case, without port and trailing dot
-	Client     netip.Addr // caller's address behind trusted proxies
+	Client     netip.Addr // caller's address behind trusted proxies; invalid when a proxy hides it, or it is not known
 	Op         *Operation // nil until routed
 	Params     [MaxParams]Param
 	NParams    int
