@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 	"time"
+	_ "time/tzdata" // a document that compiles on one node compiles on every other, also in an image without zone files
 
 	"postern/internal/gate"
 	"postern/internal/policy"
