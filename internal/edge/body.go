@@ -40,7 +40,9 @@ type body struct {
 	most   int64 // the listener's limit; -1: none
 	wait   time.Duration
 
-	mu       sync.Mutex // held while reading, so that the exchange is not reused under a reader
+	mu       sync.Mutex // never held while waiting for the client
+	idle     sync.Cond  // signalled when fetching ends
+	fetching bool       // somebody reads from src
 	peeked   []byte     // the body from its start
 	off      int        // how much of peeked was read
 	complete bool       // peeked is the whole body
@@ -50,13 +52,16 @@ type body struct {
 	old      [][]byte // pooled buffers behind peeked and earlier results of Peek
 	fault    error    // sticky
 
+	hurry  atomic.Bool // hold has waited long enough
 	closed atomic.Bool
 }
 
 func (b *body) reset(src bodySource, x *gate.Exchange, length, most int64, wait time.Duration) {
 	b.src, b.x, b.length, b.most, b.wait = src, x, length, most, wait
+	b.idle.L = &b.mu
 	b.peeked, b.off, b.complete, b.reading, b.replaced, b.taken, b.fault = nil, 0, false, false, false, 0, nil
 	b.closed.Store(false)
+	b.hurry.Store(false)
 }
 
 // release gives the memory back once the exchange has ended. It reports whether the body may be reused: not when some
@@ -93,6 +98,8 @@ func (b *body) tooLarge(size int64) error {
 }
 
 // check refuses a body whose declared length is over the limit before anything of it is read.
+//
+// It is called before anybody else reads, or with mu held.
 func (b *body) check() error {
 	if b.fault == nil && !b.replaced {
 		b.fault = b.tooLarge(b.length)
@@ -105,21 +112,24 @@ func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.reading = true
-	if b.off < len(b.peeked) {
-		n := copy(p, b.peeked[b.off:])
-		b.off += n
-		return n, nil
+	for {
+		switch {
+		case b.off < len(b.peeked):
+			n := copy(p, b.peeked[b.off:])
+			b.off += n
+			return n, nil
+		case b.complete:
+			return 0, io.EOF
+		case len(p) == 0:
+			return 0, nil
+		case !b.fetching:
+			return b.fetch(p)
+		}
+		b.idle.Wait() // hold still reads; what it gets is the next piece
 	}
-	if b.complete {
-		return 0, io.EOF
-	}
-	if len(p) == 0 {
-		return 0, nil
-	}
-	return b.fetch(p)
 }
 
-// fetch takes bytes from the source, under the limit.
+// fetch takes bytes from the source, under the limit. mu is held, but not while it waits.
 func (b *body) fetch(p []byte) (int, error) {
 	if err := b.check(); err != nil {
 		return 0, err
@@ -127,7 +137,12 @@ func (b *body) fetch(p []byte) (int, error) {
 	if b.closed.Load() {
 		return 0, errBodyClosed
 	}
+	b.fetching = true
+	b.mu.Unlock()
 	n, err := b.src.read(p)
+	b.mu.Lock()
+	b.fetching = false
+	b.idle.Broadcast()
 	b.taken += int64(n)
 	if n > 0 {
 		if b.fault = b.tooLarge(b.taken); b.fault != nil {
@@ -173,12 +188,16 @@ func (b *body) Peek(_ context.Context, most int) ([]byte, bool, error) {
 	if b.reading {
 		return nil, false, errPeekAfterRead
 	}
-	if b.peeked == nil && !b.complete && b.check() == nil {
+	if b.peeked == nil && !b.complete && !b.fetching && b.check() == nil {
 		if all, ok := b.src.whole(); ok {
-			b.peeked, b.complete = all, true
+			b.peeked, b.complete, b.taken = all, true, int64(len(all))
 		}
 	}
 	for !b.complete && len(b.peeked) < most {
+		if b.fetching {
+			b.idle.Wait()
+			continue
+		}
 		if err := b.extend(most); err != nil {
 			return nil, false, err
 		}
@@ -221,12 +240,7 @@ func (b *body) extend(most int) error {
 }
 
 // Length implements gate.Body.
-func (b *body) Length() int64 {
-	if b.replaced {
-		return int64(len(b.peeked))
-	}
-	return b.length
-}
+func (b *body) Length() int64 { return b.length }
 
 // Replace implements gate.Body.
 func (b *body) Replace(p []byte) {
@@ -235,7 +249,7 @@ func (b *body) Replace(p []byte) {
 	if !b.complete || b.reading {
 		panic("edge: a body is replaced that was not peeked whole, or was already read")
 	}
-	b.peeked, b.off, b.replaced = p, 0, true
+	b.peeked, b.off, b.replaced, b.length = p, 0, true, int64(len(p))
 }
 
 // Trailer implements gate.Body.
@@ -253,10 +267,64 @@ func (b *body) Interrupt() {
 	}
 }
 
+const (
+	// holdBytes and holdWait bound what is collected of a chunked HTTP/1.x body before anything is sent upstream.
+	holdBytes = 32 << 10
+	holdWait  = 100 * time.Millisecond
+)
+
+// hold waits for a chunked body to arrive, if it is small and does not take long. So a body that turns out to be malformed is
+// refused before the upstream has seen anything of the request, and a sound one is forwarded with its length, in one
+// write. A body that is larger, or that its sender produces bit by bit (perhaps in answer to what the upstream says),
+// streams: what was collected goes first, and the one read that still waits delivers to whoever reads next.
+func (b *body) hold() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for !b.complete && len(b.peeked) < holdBytes && !b.hurry.Load() {
+			if b.extend(holdBytes) != nil {
+				return
+			}
+		}
+	}()
+	patience := time.NewTimer(holdWait)
+	defer patience.Stop()
+	select {
+	case <-done:
+		if b.complete && b.fault == nil && len(b.src.trailer()) == 0 {
+			b.length = int64(len(b.peeked))
+		}
+	case <-patience.C:
+		b.hurry.Store(true)
+	}
+}
+
+// quiesce makes sure that nobody reads any more: the exchange is over.
+func (b *body) quiesce() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.fetching {
+		b.Interrupt()
+		b.idle.Wait()
+	}
+}
+
+// outstanding reports whether the connection cannot be kept unless the rest of the body is read: more than most bytes
+// are left, or the body went wrong. While somebody reads nobody knows.
+func (b *body) outstanding(remaining func() int64, most int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.fetching && (b.fault != nil || remaining() > most)
+}
+
 // refusal is the verdict of a body that went wrong while somebody read it, if it did.
 func (b *body) refusal() (decision.Verdict, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	var known *gate.BodyError
-	if errors.As(b.fault, &known) {
+	if b.fault != nil && errors.As(b.fault, &known) {
 		return known.Verdict(), true
 	}
 	return decision.Verdict{}, false

@@ -68,6 +68,7 @@ type engineSink interface {
 func (s *Server) run(ctx context.Context, cl *call, w engineSink, set *settings, sh *shard) {
 	sh.inFlight.Add(1)
 	s.attempt(ctx, cl, w, set)
+	cl.body.quiesce()
 	s.finish(ctx, cl, w, sh)
 	sh.inFlight.Add(-1)
 }
@@ -135,8 +136,11 @@ func precheck(x *gate.Exchange, set *settings) (decision.Verdict, bool) {
 func (s *Server) pass(ctx context.Context, cl *call, w engineSink) {
 	x := &cl.x
 	if x.Body != gate.NoBody {
-		if err := cl.body.check(); err != nil {
-			v, _ := cl.body.refusal()
+		_ = cl.body.check()
+		if cl.body.length < 0 && x.Proto != "HTTP/2.0" {
+			cl.body.hold()
+		}
+		if v, bad := cl.body.refusal(); bad {
 			x.Trace.Add("route", v)
 			s.refuse(cl, w, v)
 			return

@@ -115,14 +115,10 @@ func (w *fastSink) Head(status int, h header.List, length int64) error {
 	return nil
 }
 
-// unreadBody reports whether more of the request body is outstanding than is worth reading, so that the answer can
-// announce the end of the connection. When the body is being read at this moment, nobody knows.
+// unreadBody reports whether the connection has to be closed because of what is left of the request body, so that the
+// answer can say so.
 func (w *fastSink) unreadBody() bool {
-	if w.x.Body == gate.NoBody || !w.cl.body.mu.TryLock() {
-		return false
-	}
-	defer w.cl.body.mu.Unlock()
-	return w.c.expect.Load() || w.cl.req.Body.Remaining() > drainBytes
+	return w.x.Body != gate.NoBody && (w.c.expect.Load() || w.cl.body.outstanding(w.cl.req.Body.Remaining, drainBytes))
 }
 
 // Write implements forward.Sink.

@@ -26,6 +26,7 @@ type guard struct {
 	out      []byte // what net/http has not read yet
 	off      int
 	refused  atomic.Pointer[refusedHead]
+	raw      atomic.Bool // stage is guardRaw, for others
 }
 
 type guardStage uint8
@@ -58,6 +59,7 @@ func (g guardTLS) ConnectionState() tls.ConnectionState { return *g.state }
 
 func newGuard(ls *lease, nc net.Conn, state *tls.ConnectionState) net.Conn {
 	g := &guard{Conn: nc, lease: ls, r: http1.NewReader(nc, ls.set.head)}
+	ls.guard = g
 	if state != nil {
 		return guardTLS{g, state}
 	}
@@ -103,7 +105,7 @@ func (g *guard) head() error {
 	switch {
 	case err == nil:
 	case err == error(http1.ErrHTTP2Preface) && g.lease.set.h2c:
-		g.stage = guardRaw
+		g.toRaw()
 		return nil
 	case errors.As(err, &malformed), isTimeout(err):
 		h := &refusedHead{err: err, minor: req.Minor}
@@ -126,11 +128,16 @@ func (g *guard) head() error {
 	g.out = http1.AppendEnd(g.out)
 	switch {
 	case wantsUpgrade(req):
-		g.stage = guardRaw // and the handler closes the connection unless it switches
+		g.toRaw() // and the handler closes the connection unless it switches
 	case !req.Body.Done():
 		g.stage = guardBody
 	}
 	return nil
+}
+
+func (g *guard) toRaw() {
+	g.stage = guardRaw
+	g.raw.Store(true)
 }
 
 // body passes on the next piece of a body.

@@ -536,4 +536,3 @@ func TestH2CUpgradeIsIgnored(t *testing.T) {
 		}
 	})
 }
-

@@ -110,7 +110,7 @@ func (l *listener) accept() {
 
 // receive makes out what a new connection speaks and serves it.
 func (l *listener) receive(nc net.Conn, sp *spec) {
-	ls := &lease{Conn: nc, l: l, set: sp.set, shard: l.server.shard()}
+	ls := &lease{Conn: nc, l: l, sp: sp, set: sp.set, shard: l.server.shard()}
 	ls.shard.accepted.Add(1)
 	ls.shard.connections.Add(1)
 	ls.tcp, _ = nc.(*net.TCPConn)
@@ -176,6 +176,10 @@ type lease struct {
 	tcp      *net.TCPConn
 	peer     netip.AddrPort
 	once     sync.Once
+
+	sp        *spec
+	guard     *guard       // standard engine, HTTP/1.x
+	idleSince atomic.Int64 // standard engine: moment; 0 while a request is in progress
 }
 
 // Close closes the connection and gives its place back.
@@ -234,7 +238,7 @@ func (l *listener) replace(sp *spec) {
 // retire drains the connections of one spec.
 func (l *listener) retire(ctx context.Context, sp *spec) bool {
 	clean := make(chan bool, 1)
-	go func() { clean <- sp.web.stop(ctx) }()
+	go func() { clean <- sp.web.stop(ctx, l) }()
 	idle := l.drainConns(ctx, sp)
 	ok := <-clean && idle
 	if sp.tls != nil {
@@ -257,6 +261,7 @@ func (l *listener) shutdown(ctx context.Context) error {
 	_ = l.ln.Close()
 	<-l.accepted
 	clean := l.retire(ctx, sp)
+	clean = l.waitUpgraded(ctx) && clean
 	l.closeRest()
 	close(l.done)
 	l.background.Wait()
@@ -292,6 +297,26 @@ func (l *listener) drainConns(ctx context.Context, sp *spec) bool {
 				_ = c.nc.SetReadDeadline(longAgo)
 			}
 		}
+		l.connsMu.Unlock()
+		if left == 0 {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+}
+
+// waitUpgraded waits for connections that the standard engine has switched to another protocol; the fast engine's are
+// among its connections.
+func (l *listener) waitUpgraded(ctx context.Context) bool {
+	tick := time.NewTicker(drainLook)
+	defer tick.Stop()
+	for {
+		l.connsMu.Lock()
+		left := len(l.leases)
 		l.connsMu.Unlock()
 		if left == 0 {
 			return true

@@ -11,14 +11,19 @@ import (
 	"time"
 )
 
-// web is the standard engine of one spec: a net/http server that is given connections instead of accepting them.
+// web is the standard engine of one spec: net/http servers that are given connections instead of accepting them. HTTP/1.x and
+// HTTP/2 have a server each because they drain differently: HTTP/2 says GOAWAY, HTTP/1.x has to be waited for (stopHTTP1).
 type web struct {
 	server *Server
 	spec   *spec
-	http   *http.Server
-	queue  *handoff
-	done   chan struct{}
+	h1, h2 stdServer
 	began  bool
+}
+
+type stdServer struct {
+	http.Server
+	queue *handoff
+	done  chan struct{}
 }
 
 type (
@@ -38,29 +43,38 @@ func guardOf(r *http.Request) *guard {
 }
 
 func newWeb(s *Server, sp *spec) *web {
-	w := &web{server: s, spec: sp, queue: newHandoff(), done: make(chan struct{})}
+	w := &web{server: s, spec: sp}
 	set := sp.set
-	w.http = &http.Server{
-		Handler:                      w,
-		ReadHeaderTimeout:            set.header,
-		IdleTimeout:                  set.idle,
-		MaxHeaderBytes:               set.headerBytes,
-		ErrorLog:                     log.New(debugLog{&s.log}, "", 0),
-		DisableGeneralOptionsHandler: true,
-		Protocols:                    new(http.Protocols),
-		HTTP2: &http.HTTP2Config{
+	for _, std := range [...]*stdServer{&w.h1, &w.h2} {
+		std.queue, std.done = newHandoff(), make(chan struct{})
+		std.Handler = w
+		std.ReadHeaderTimeout, std.IdleTimeout, std.MaxHeaderBytes = set.header, set.idle, set.headerBytes
+		std.ErrorLog = log.New(debugLog{&s.log}, "", 0)
+		std.DisableGeneralOptionsHandler = true
+		std.HTTP2 = &http.HTTP2Config{
 			MaxConcurrentStreams: set.streams,
 			MaxReadFrameSize:     16 << 10, // RFC 9113's initial size; larger frames only let one stream hold up others
 			WriteByteTimeout:     set.write,
 			SendPingTimeout:      max(set.idle/2, time.Second), // finds peers that vanished without a FIN
-		},
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+		}
+		std.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(context.WithValue(ctx, leaseKey{}, leaseOf(c)), guardKey{}, c)
-		},
+		}
+		std.Protocols = new(http.Protocols)
+		std.Protocols.SetHTTP1(true)
+		std.Protocols.SetHTTP2(true)
+		std.Protocols.SetUnencryptedHTTP2(true) // reached only by what takeH2C and guard let through
 	}
-	w.http.Protocols.SetHTTP1(true)
-	w.http.Protocols.SetHTTP2(true)
-	w.http.Protocols.SetUnencryptedHTTP2(true) // reached only by connections that the listener hands over: see takeH2C
+	w.h1.ConnState = func(c net.Conn, state http.ConnState) {
+		if ls := leaseOf(c); ls != nil {
+			switch state {
+			case http.StateNew, http.StateIdle:
+				ls.idleSince.Store(int64(mono()))
+			default:
+				ls.idleSince.Store(0)
+			}
+		}
+	}
 	return w
 }
 
@@ -83,35 +97,79 @@ func leaseOf(c net.Conn) *lease {
 
 func (w *web) start(l *listener) {
 	w.began = true
-	l.background.Go(func() {
-		defer close(w.done)
-		if err := w.http.Serve(w.queue); err != nil && !errors.Is(err, http.ErrServerClosed) {
-			w.server.log.Error("the standard engine stopped", "listener", w.spec.policy.Name, "error", err)
-		}
-	})
+	for _, std := range [...]*stdServer{&w.h1, &w.h2} {
+		l.background.Go(func() {
+			defer close(std.done)
+			if err := std.Serve(std.queue); err != nil && !errors.Is(err, http.ErrServerClosed) {
+				w.server.log.Error("the standard engine stopped", "listener", w.spec.policy.Name, "error", err)
+			}
+		})
+	}
 }
 
 // take hands a connection to net/http.
 func (w *web) take(c net.Conn) {
-	if ls := leaseOf(c); ls != nil {
-		ls.hand()
+	ls := leaseOf(c)
+	ls.idleSince.Store(int64(mono()))
+	ls.hand()
+	std := &w.h2
+	switch c.(type) {
+	case *guard, guardTLS:
+		std = &w.h1
 	}
-	if !w.queue.put(c) {
+	if !std.queue.put(c) {
 		_ = c.Close()
 	}
 }
 
 // stop drains the engine and reports whether every request ended before ctx.
-func (w *web) stop(ctx context.Context) bool {
+func (w *web) stop(ctx context.Context, l *listener) bool {
 	if !w.began {
 		return true
 	}
-	clean := w.http.Shutdown(ctx) == nil // GOAWAY, and waits for what is in progress
+	w.spec.retired.Store(true)
+	h2 := make(chan error, 1)
+	go func() { h2 <- w.h2.Shutdown(ctx) }() // GOAWAY
+	clean := w.stopHTTP1(ctx, l)
+	clean = w.h1.Shutdown(ctx) == nil && clean
+	clean = <-h2 == nil && clean
 	if !clean {
-		_ = w.http.Close()
+		_ = w.h1.Close()
+		_ = w.h2.Close()
 	}
-	<-w.done
+	<-w.h1.done
+	<-w.h2.done
 	return clean
+}
+
+// stopHTTP1 waits until HTTP/1.x connections have ended. http.Server.Shutdown closes idle ones at once and with them
+// requests that are on their way; here a connection has to be idle for drainIdle first, and answers say that it closes.
+func (w *web) stopHTTP1(ctx context.Context, l *listener) bool {
+	tick := time.NewTicker(drainLook)
+	defer tick.Stop()
+	for {
+		left := 0
+		now := int64(mono())
+		l.connsMu.Lock()
+		for ls := range l.leases {
+			if ls.sp != w.spec || ls.guard == nil || ls.guard.raw.Load() {
+				continue
+			}
+			left++
+			if idle := ls.idleSince.Load(); idle != 0 && now-idle > int64(drainIdle) {
+				_ = ls.guard.Conn.SetReadDeadline(longAgo)
+			}
+		}
+		l.connsMu.Unlock()
+		if left == 0 {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
 }
 
 // handoff is a net.Listener over connections that somebody else accepted.

@@ -24,8 +24,8 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if r.TLS != nil {
 		x.TLS, x.Scheme = r.TLS, "https"
 	}
-	sink := &webSink{rw: rw, rc: http.NewResponseController(rw), x: x, set: ls.set, http1: r.ProtoMajor == 1}
-	src := &webBody{r: r, rc: sink.rc, set: ls.set}
+	sink := &webSink{rw: rw, rc: http.NewResponseController(rw), x: x, sp: w.spec, set: ls.set, body: &cl.body, http1: r.ProtoMajor == 1}
+	src := &webBody{r: r, rc: sink.rc, set: ls.set, body: &cl.body}
 	stop := context.AfterFunc(r.Context(), sink.leave)
 
 	if g := guardOf(r); g != nil && r.RequestURI == refusedTarget && g.refused.Load() != nil {
@@ -39,7 +39,7 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 {
 			x.Body = &cl.body
 		}
-		sink.closes = w.spec.retired.Load() || r.ProtoMajor == 1 && r.Header.Get("Upgrade") != ""
+		sink.closes = r.ProtoMajor == 1 && r.Header.Get("Upgrade") != "" // the guard has let go of the connection
 		if v, ok := strictWeb(x, r, ls.set); ok {
 			w.server.run(r.Context(), cl, sink, ls.set, ls.shard)
 		} else {
@@ -140,12 +140,16 @@ type webBody struct {
 	r      *http.Request
 	rc     *http.ResponseController
 	set    *settings
+	body   *body
 	readBy deadline
 	ended  bool
 }
 
 func (b *webBody) read(p []byte) (int, error) {
 	b.readBy.extend(b.setDeadline, b.set.body)
+	if b.body.closed.Load() { // after the deadline was set: Interrupt must not be overruled
+		return 0, errBodyClosed
+	}
 	n, err := b.r.Body.Read(p)
 	b.ended = b.ended || err != nil
 	return n, err

@@ -20,7 +20,9 @@ type webSink struct {
 	rw    http.ResponseWriter
 	rc    *http.ResponseController
 	x     *gate.Exchange
+	sp    *spec
 	set   *settings
+	body  *body
 	http1 bool
 
 	writeBy  deadline
@@ -78,7 +80,7 @@ func (w *webSink) Head(status int, h header.List, length int64) error {
 	if length >= 0 && status != 204 {
 		m.Set("Content-Length", strconv.FormatInt(length, 10))
 	}
-	if w.closes && w.http1 {
+	if w.http1 && (w.closes || w.sp.retired.Load() || w.x.Body != gate.NoBody && w.body.outstanding(func() int64 { return 0 }, 0)) {
 		m.Set("Connection", "close")
 	}
 	return nil
