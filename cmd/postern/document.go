@@ -7,9 +7,9 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"time"
 
 	"postern/internal/admin"
+	"postern/internal/change"
 	"postern/internal/gate"
 	"postern/internal/policy"
 	"postern/internal/snapshot"
@@ -57,37 +57,13 @@ func (a *app) readSource(paths []string) (*source, error) {
 // compile makes a snapshot without a gateway. Upstreams are assumed to be healthy: whether they are is not known here.
 func (src *source) compile() (*snapshot.Snapshot, error) {
 	s, err := snapshot.Compile(src.doc, 0, snapshot.Deps{Upstream: func(name string) (gate.Upstream, bool) {
-		u, ok := src.doc.Upstreams[name]
-		return assumedHealthy{name, len(u.Targets)}, ok
+		_, ok := src.doc.Upstreams[name]
+		return idleUpstream(name), ok
 	}})
 	if err != nil {
-		return nil, locate(src.doc, err)
+		return nil, change.Located(src.doc, err)
 	}
 	return s, nil
-}
-
-// locate adds file, line and column to what the compiler found, which knows pointers only.
-func locate(doc *policy.Document, err error) error {
-	var found policy.Problems
-	if errors.As(err, &found) {
-		doc.LocateAll(found)
-		found.Sort()
-	}
-	return err
-}
-
-// assumedHealthy stands for an upstream that nobody has asked.
-type assumedHealthy struct {
-	name    string
-	targets int
-}
-
-// Name implements gate.Upstream.
-func (u assumedHealthy) Name() string { return u.name }
-
-// State implements gate.Upstream.
-func (u assumedHealthy) State(time.Time) gate.UpstreamState {
-	return gate.UpstreamState{Targets: u.targets, Healthy: u.targets}
 }
 
 // located puts the files' positions into what the gateway found: it saw one text, and knows no files.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -14,8 +15,12 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"postern/internal/admin"
+	"postern/internal/change"
+	"postern/internal/counter"
 	"postern/internal/decision"
+	"postern/internal/directory"
 	"postern/internal/gate"
+	"postern/internal/lab"
 	"postern/internal/policy"
 	"postern/internal/record"
 	"postern/internal/snapshot"
@@ -88,7 +93,7 @@ func record1(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("usage: record outcome status application reason")
 	}
 	g := ts.Value("gateway").(*gatewayUnderTest)
-	r := record.Record{ID: decision.NewTraceID(time.Now()), Time: time.Now(), Method: "POST", Host: "api.example.com", Path: "/orders", Proto: "HTTP/1.1",
+	r := record.Record{ID: decision.NewTraceID(time.Now()), Time: time.Now(), Generation: 1, Method: "POST", Scheme: "http", Host: "api.example.com", Path: "/orders/all", Client: "127.0.0.1", Peer: "127.0.0.1", Proto: "HTTP/1.1",
 		Outcome: args[0], Origin: "gateway", Application: args[2], Took: 1500 * time.Microsecond}
 	if _, err := fmt.Sscan(args[1], &r.Status); err != nil {
 		ts.Fatalf("status: %v", err)
@@ -141,7 +146,7 @@ func startGateway(e *testscript.Env) (*gatewayUnderTest, error) {
 	}
 	e.Defer(func() { _ = db.Close() })
 	g := &gatewayUnderTest{db: db}
-	api, err := admin.New(admin.Options{Store: db, Records: db.Records(), Config: g, Now: time.Now, Version: "test"})
+	api, err := admin.New(admin.Options{Store: db, Records: db.Records(), Config: g, Lab: g, Now: time.Now, Version: "test"})
 	if err != nil {
 		return nil, err
 	}
@@ -171,11 +176,11 @@ func (g *gatewayUnderTest) Apply(ctx context.Context, base uint64, text []byte, 
 		return 0, err
 	}
 	s, err := snapshot.Compile(doc, base+1, snapshot.Deps{Upstream: func(name string) (gate.Upstream, bool) {
-		u, ok := doc.Upstreams[name]
-		return assumedHealthy{name, len(u.Targets)}, ok
+		_, ok := doc.Upstreams[name]
+		return idleUpstream(name), ok
 	}})
 	if err != nil {
-		return 0, locate(doc, err)
+		return 0, change.Located(doc, err)
 	}
 	if dry {
 		return base, nil
@@ -191,4 +196,20 @@ func (g *gatewayUnderTest) Apply(ctx context.Context, base uint64, text []byte, 
 	defer g.mu.Unlock()
 	g.running, g.source = s, text
 	return base + 1, nil
+}
+
+// Simulate implements admin.Lab.
+func (g *gatewayUnderTest) Simulate(ctx context.Context, r admin.SimulateRequest) (any, error) {
+	index := directory.NewIndex()
+	index.Begin().Commit()
+	return judged(ctx, g.running, &gate.Env{Now: time.Now, Directory: index, Counters: counter.New(counter.Options{})}, []byte(r.Request), r.Hint, netip.Addr{})
+}
+
+// Explain implements admin.Lab.
+func (g *gatewayUnderTest) Explain(ctx context.Context, id decision.TraceID, asker decision.Disclosure) (any, error) {
+	r, err := g.db.Records().Record(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return lab.Explain(ctx, r, g.running, &gate.Env{Now: time.Now}, asker), nil
 }
