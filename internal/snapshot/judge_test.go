@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"postern/internal/counter"
 	"postern/internal/decision"
@@ -300,6 +299,76 @@ func TestFloodGuardCannotBeShadowed(t *testing.T) {
 	}
 }
 
+func TestUnpricedModels(t *testing.T) {
+	for settings, want := range map[string]*decision.Reason{
+		"llm: {dialect: openai}":                   decision.Unpriced,
+		"llm: {dialect: openai, unpriced: refuse}": decision.Unpriced,
+		"llm: {dialect: openai, unpriced: flag}":   nil,
+	} {
+		s := compile(t, strings.Replace(shop, "llm: {dialect: openai, models: [small]}", settings, 1))
+		x := request("POST /v1/chat/completions", withKey, body(`{"model":"large"}`))
+		if v := s.Judge(context.Background(), x, gate.StopAtFirst); v.Reason() != want || x.Op.BodyBytes != 16<<20 {
+			t.Errorf("%s: %s, body limit %d", settings, trace(x), x.Op.BodyBytes)
+		}
+	}
+}
+
+// An operation can tighten the address lists of its version, not loosen them.
+func TestAddressListsAddUp(t *testing.T) {
+	s := compile(t, strings.Replace(shop, "state: deprecated", "state: deprecated\n    ip: {deny: [192.0.2.66]}", 1))
+	for peer, want := range map[string]*decision.Reason{"192.0.2.1:1": nil, "192.0.2.66:1": decision.IPDenied, "203.0.113.1:1": decision.IPNotAllowed} {
+		x := request("GET /orders/v1/admin", withKey)
+		x.Peer = netip.MustParseAddrPort(peer)
+		v := s.Judge(context.Background(), x, gate.StopAtFirst)
+		if v.Reason() != want {
+			t.Errorf("from %s: %s", peer, trace(x))
+		}
+		if want == decision.IPDenied && v.Rule().Pointer != "/apis/0/versions/0/ip" || want == decision.IPNotAllowed && v.Rule().Pointer != "/apis/0/versions/0/operations/4/ip" {
+			t.Errorf("from %s: refused by %+v", peer, v.Rule())
+		}
+	}
+}
+
+func TestOperationSettings(t *testing.T) {
+	d := base()
+	v := &d.APIs[0].Versions[0]
+	no := false
+	v.Authn, v.StripBasePath, v.Subscription = &policy.Authn{None: true}, true, "none"
+	v.Operations[1].Authn = &policy.Authn{APIKey: &policy.APIKey{Header: "X-Key", Bearer: &no}}
+	v.Operations[1].BodyBytes = -1
+	u := d.Upstreams["orders"]
+	u.KeepCredential = true
+	d.Upstreams["orders"] = u
+	s, err := snapshot.Compile(d, 1, snapshot.Deps{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := request("GET /orders/v1/orders")
+	s.Judge(context.Background(), open, gate.StopAtFirst)
+	if trace(open) != "route upstream" || open.Op.StripPrefix != "/orders/v1" || !open.Op.KeepCredential {
+		t.Errorf("%s, %+v", trace(open), open.Op)
+	}
+	for field, want := range map[string]string{
+		"X-Key":         "route authn account upstream",
+		"X-API-Key":     "route authn!authn.credential_misplaced",
+		"Authorization": "route authn!authn.credential_misplaced",
+	} {
+		x := request("GET /orders/v1/orders/7")
+		value := gatetest.KeyText
+		if field == "Authorization" {
+			value = "Bearer " + value
+		}
+		x.Header.Add(field, value)
+		s.Judge(context.Background(), x, gate.StopAtFirst)
+		if trace(x) != want || x.Op.BodyBytes != -1 {
+			t.Errorf("key in %s: %s", field, trace(x))
+		}
+		if r := x.Trace.Steps()[1].Verdict.Rule(); r == nil || r.Pointer != "/apis/0/versions/0/operations/1/authn" {
+			t.Errorf("key in %s: the rule is %+v", field, r)
+		}
+	}
+}
+
 func TestUncompiledSnapshotRefuses(t *testing.T) {
 	if v := new(snapshot.Snapshot).Judge(context.Background(), request("GET /"), gate.StopAtFirst); v.Outcome() != decision.OutcomeRefuse {
 		t.Errorf("it says %v", v.Outcome())
@@ -311,52 +380,5 @@ func TestHolder(t *testing.T) {
 	a, b := compile(t, shop), compile(t, shop)
 	if h.Load() != nil || h.Swap(a) != nil || h.Load() != a || h.Swap(b) != a || h.Load() != b {
 		t.Error("the holder mixes up its snapshots")
-	}
-}
-
-// allowed is a request with key, role and rate limit that passes, and what has to be put back before it is judged again.
-func allowed(t testing.TB) (s *snapshot.Snapshot, x *gate.Exchange, again func()) {
-	s = compile(t, strings.NewReplacer("requests: 5, per: 1m", "requests: 1000000, per: 1s", "requests: 1000, per: day", "requests: 1000000000, per: day").Replace(shop))
-	x = request("GET /orders/v1/orders", withKey, func(x *gate.Exchange) {
-		x.Env.Counters = counter.New(counter.Options{})
-		now := gatetest.Now
-		x.Env.Now = func() time.Time { now = now.Add(time.Second); return now }
-	})
-	fresh := *x
-	return s, x, func() {
-		readings, takes := x.Readings[:0], x.Takes[:0]
-		x.Trace.Reset()
-		*x = fresh
-		x.Readings, x.Takes = readings, takes
-	}
-}
-
-func TestAnAllowedRequestAllocatesNothing(t *testing.T) {
-	s, x, again := allowed(t)
-	ctx := context.Background()
-	judge := func() {
-		again()
-		if !s.Judge(ctx, x, gate.StopAtFirst).Passed() {
-			t.Fatalf("refused: %s", trace(x))
-		}
-		x.Result.Origin = gate.FromUpstream
-		s.Settle(ctx, x)
-	}
-	judge()
-	if n := testing.AllocsPerRun(500, judge); n != 0 {
-		t.Errorf("an allowed request costs %v allocations", n)
-	}
-}
-
-func BenchmarkJudge(b *testing.B) {
-	s, x, again := allowed(b)
-	ctx := context.Background()
-	b.ReportAllocs()
-	for b.Loop() {
-		again()
-		if !s.Judge(ctx, x, gate.StopAtFirst).Passed() {
-			b.Fatalf("refused: %s", trace(x))
-		}
-		s.Settle(ctx, x)
 	}
 }
