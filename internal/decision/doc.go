@@ -1,0 +1,4 @@
+package decision
+
+// The pages in docs/reasons are made from the catalogue.
+//go:generate go run ./reasonsdoc ../..
