@@ -58,20 +58,15 @@ func dates(unit gate.CalendarUnit, t time.Time) (start, end int64) {
 func first(y int, m time.Month, d int, zone *time.Location) time.Time {
 	utc := time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
 	y, m, d = utc.Date()
-	// Midnight by the offset before a change is earlier than by the offset after it when clocks go back, and the other way
-	// round when they go forward.
+	// Where midnight comes twice, the one by the offset before the change is the first.
 	_, before := utc.Add(-36 * time.Hour).In(zone).Zone()
 	_, after := utc.Add(36 * time.Hour).In(zone).Zone()
-	var best time.Time
 	for _, offset := range [...]int{before, after} {
 		t := utc.Add(-time.Duration(offset) * time.Second).In(zone)
 		ty, tm, td := t.Date()
-		if ty == y && tm == m && td == d && t.Hour() == 0 && t.Minute() == 0 && t.Second() == 0 && (best.IsZero() || t.Before(best)) {
-			best = t
+		if ty == y && tm == m && td == d && t.Hour() == 0 && t.Minute() == 0 && t.Second() == 0 {
+			return t
 		}
-	}
-	if !best.IsZero() {
-		return best
 	}
 	// The date has no midnight: it begins when the clocks were changed.
 	t := utc.Add(-time.Duration(before) * time.Second).In(zone)

@@ -162,13 +162,11 @@ func PermissionFault(p string) string {
 	return ""
 }
 
-// grants reports whether a granted permission, maybe with a star, covers the one asked for.
+// grants reports whether a granted permission covers the one asked for. grantFault saw to it that a star stands alone or
+// behind a colon, so that orders:* does not reach ordersx.
 func grants(granted, asked string) bool {
-	if granted == asked || granted == "*" {
-		return true
-	}
-	below, ok := strings.CutSuffix(granted, "*")
-	return ok && strings.HasSuffix(below, ":") && len(asked) > len(below) && strings.HasPrefix(asked, below)
+	below, star := strings.CutSuffix(granted, "*")
+	return granted == asked || star && strings.HasPrefix(asked, below)
 }
 
 // has reports whether the document has a role of that name.
