@@ -85,24 +85,53 @@ func Load(pattern string) ([]Case, error) {
 
 // Parse reads the cases of one file.
 func Parse(file, src string) ([]Case, error) {
-	var out []Case
-	var lines []numbered
-	flush := func() error {
-		if len(lines) == 0 {
-			return nil
+	blocks, err := split(file, src)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Case, len(blocks))
+	for i, b := range blocks {
+		if out[i], err = one(file, b.lines, b.variant, b.suffix); err != nil {
+			return nil, err
 		}
-		cases, err := expand(file, lines)
+	}
+	return out, nil
+}
+
+// block is the text of one case, for one of its variants.
+type block struct {
+	lines           []numbered
+	variant, suffix string
+}
+
+type numbered struct {
+	n    int
+	text string
+}
+
+// split cuts a file into cases and makes one block for each variant.
+func split(file, src string) ([]block, error) {
+	var out []block
+	var lines []numbered
+	flush := func() {
+		variants := 0
+		for _, l := range lines {
+			if v, ok := strings.CutPrefix(l.text, "with "); ok || l.text == "with" {
+				v = strings.TrimPrefix(v, "with")
+				out = append(out, block{lines, v, " [" + v + "]"})
+				variants++
+			}
+		}
+		if variants == 0 && len(lines) > 0 {
+			out = append(out, block{lines: lines})
+		}
 		lines = nil
-		out = append(out, cases...)
-		return err
 	}
 	sc := bufio.NewScanner(strings.NewReader(src))
 	for n := 1; sc.Scan(); n++ {
 		l := sc.Text()
 		if strings.HasPrefix(l, "case ") {
-			if err := flush(); err != nil {
-				return nil, err
-			}
+			flush()
 		} else if len(lines) == 0 {
 			if l != "" && !strings.HasPrefix(l, "#") {
 				return nil, fmt.Errorf("%s:%d: %q stands before the first case", file, n, l)
@@ -111,38 +140,8 @@ func Parse(file, src string) ([]Case, error) {
 		}
 		lines = append(lines, numbered{n, l})
 	}
-	if err := flush(); err != nil {
-		return nil, err
-	}
+	flush()
 	return out, sc.Err()
-}
-
-type numbered struct {
-	n    int
-	text string
-}
-
-// expand makes one case for each variant.
-func expand(file string, lines []numbered) ([]Case, error) {
-	var variants []string
-	for _, l := range lines {
-		if v, ok := strings.CutPrefix(l.text, "with "); ok || l.text == "with" {
-			variants = append(variants, strings.TrimPrefix(v, "with"))
-		}
-	}
-	if variants == nil {
-		c, err := one(file, lines, "", "")
-		return []Case{c}, err
-	}
-	var out []Case
-	for _, v := range variants {
-		c, err := one(file, lines, v, " ["+v+"]")
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, c)
-	}
-	return out, nil
 }
 
 func one(file string, lines []numbered, variant, suffix string) (Case, error) {
@@ -189,7 +188,16 @@ func one(file string, lines []numbered, variant, suffix string) (Case, error) {
 				return c, at(fmt.Errorf("the end is %q, not close, keep or either", c.End))
 			}
 		case "origin":
-			if err := c.arrival(strings.ReplaceAll(rest, "{}", variant)); err != nil {
+			v, err := unescape(variant)
+			if err != nil {
+				return c, at(err)
+			}
+			if strings.Contains(rest, "\\{") {
+				if rest, err = unescape(rest); err != nil {
+					return c, at(err)
+				}
+			}
+			if err := c.arrival(strings.ReplaceAll(rest, "{}", v)); err != nil {
 				return c, at(err)
 			}
 		case "has", "lacks", "not":

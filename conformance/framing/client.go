@@ -91,7 +91,7 @@ func Converse(address string, c Case, d Delivery, probe string) (Talk, error) {
 	if !talk.Closed {
 		wait := patience / 2
 		if c.End == "either" { // long enough to see an answer that nobody asked for
-			wait = 100 * time.Millisecond
+			wait = 15 * time.Millisecond
 		}
 		_ = nc.SetReadDeadline(time.Now().Add(wait))
 		rest, err := io.ReadAll(io.LimitReader(in, 64<<10))

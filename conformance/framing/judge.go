@@ -78,7 +78,8 @@ func judgeRefusal(a Answer, last bool, say func(string, ...any)) {
 	if a.Header.Get("Postern-Trace") == "" {
 		say("a refusal without Postern-Trace")
 	}
-	if last && !strings.EqualFold(a.Header.Get("Connection"), "close") {
+	// A connection that is kept at first, and closed because the rest of a refused body never came, cannot say so.
+	if doubt := a.Status != 401 && a.Status != 404; last && doubt && !strings.EqualFold(a.Header.Get("Connection"), "close") {
 		say("the last answer before the end does not say Connection: close (RFC 9112 section 9.6)")
 	}
 }

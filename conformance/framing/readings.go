@@ -68,13 +68,20 @@ var steps = []func(string) string{
 	func(s string) string { before, _, _ := strings.Cut(s, "\x00"); return before },
 	func(s string) string { before, _, _ := strings.Cut(s, "?"); return before },
 	func(s string) string { before, _, _ := strings.Cut(s, "#"); return before },
-	func(s string) string { // white space and controls dropped, as lenient servers and Windows do
+	func(s string) string { // tab, CR and LF are dropped by readers of the WHATWG kind, other controls by lenient ones
 		return strings.Map(func(r rune) rune {
-			if r <= ' ' || r == 0x7f {
+			if r < ' ' || r == 0x7f {
 				return -1
 			}
 			return r
 		}, s)
+	},
+	func(s string) string { // Windows drops spaces at the end of a segment
+		segments := strings.Split(s, "/")
+		for i := range segments {
+			segments[i] = strings.TrimRight(segments[i], " ")
+		}
+		return strings.Join(segments, "/")
 	},
 	folding.Replace,
 	strings.ToLower,

@@ -125,7 +125,7 @@ func TestReadings(t *testing.T) {
 	for _, target := range []string{
 		"/orders", "/open/../orders", "/open/%2e%2e/orders", "/open/%252e%252e%252forders", `/open/..\orders`, "/open/..;x/orders",
 		"/open/%c0%ae%c0%ae/orders", "//orders", "/ORDERS/1", "/%6frders", "/orders%00.png", "/orders;x", "/open/..%5corders",
-		"/open/%u002e%u002e/orders", "/open/.%0a./orders", "http://gw.test/orders", "/orders%2f1", "/open/%ef%bc%8e%ef%bc%8e/orders",
+		"/open/%u002e%u002e/orders", "/open/.%0a./orders", "/open/..%20/orders", "http://gw.test/orders", "/orders%2f1", "/open/%ef%bc%8e%ef%bc%8e/orders",
 	} {
 		if _, leads := Leads(target, "/orders"); !leads {
 			t.Errorf("%s does not lead to /orders", target)
