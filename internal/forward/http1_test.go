@@ -315,9 +315,7 @@ func TestTimeouts(t *testing.T) {
 }
 
 func TestCannotBeReached(t *testing.T) {
-	l, _ := net.Listen("tcp", "127.0.0.1:0")
-	closed := "http://" + l.Addr().String()
-	l.Close()
+	closed := refusing(t)
 	for _, c := range []struct {
 		name, url string
 		want      *decision.Reason

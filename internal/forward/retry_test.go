@@ -85,9 +85,7 @@ func TestStaleConnection(t *testing.T) {
 
 // TestRetriesNeverDuplicate counts at the upstreams what arrives of requests that fail in every way.
 func TestRetriesNeverDuplicate(t *testing.T) {
-	l, _ := net.Listen("tcp", "127.0.0.1:0")
-	closed := "http://" + l.Addr().String()
-	l.Close()
+	closed := refusing(t)
 	for _, c := range []struct {
 		name, method string
 		body         func() gate.Body
