@@ -20,7 +20,7 @@ const (
 // are open to anybody; of others the operator is.
 func (r *Router) hints(x *gate.Exchange, s *search) (facts []decision.Fact) {
 	for _, l := range s.missed[:s.nmissed] {
-		if f, ok := selectorHint(l); ok {
+		if f, ok := selectorHint(l, x.Method); ok {
 			return append(facts, f)
 		}
 	}
@@ -50,10 +50,13 @@ func hint(text string, open bool) decision.Fact {
 }
 
 // selectorHint says which field selects a version on a leaf that has the method, but only for other field values.
-func selectorHint(l *leaf) (decision.Fact, bool) {
+func selectorHint(l *leaf, asked string) (decision.Fact, bool) {
 	var values []string
 	name, open := "", true
 	for _, m := range l.methods {
+		if !m.serves(asked) {
+			continue
+		}
 		for _, r := range m.routes {
 			if r.Header == nil {
 				continue

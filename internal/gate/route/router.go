@@ -237,12 +237,19 @@ func allowed(missed []*leaf, method string) string {
 	}
 	for _, l := range missed {
 		for _, m := range l.methods {
-			if m.name == method || m.name == "*" || m.name == "GET" && method == "HEAD" {
+			if m.serves(method) {
 				return "" // there is an operation, only for other header fields
 			}
-			add(m.name)
-			if m.name == "GET" {
+			switch m.name {
+			case "*": // it serves more, but Allow cannot say "any"
+				for _, usual := range []string{"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"} {
+					add(usual)
+				}
+			case "GET":
+				add("GET")
 				add("HEAD")
+			default:
+				add(m.name)
 			}
 		}
 	}

@@ -143,7 +143,7 @@ func (l *leaf) pick(s *search) *route {
 	if r == nil && s.method == "HEAD" {
 		r = l.byMethod(s, "GET")
 	}
-	if r == nil && s.method != "CONNECT" && s.method != "TRACE" {
+	if r == nil && anyMethod(s.method) {
 		r = l.byMethod(s, "*")
 	}
 	if r == nil && s.nmissed < len(s.missed) {
@@ -151,6 +151,14 @@ func (l *leaf) pick(s *search) *route {
 		s.nmissed++
 	}
 	return r
+}
+
+// anyMethod reports whether "*" stands for a method. CONNECT opens tunnels and TRACE echoes credentials.
+func anyMethod(name string) bool { return name != "CONNECT" && name != "TRACE" }
+
+// serves reports whether m's operations take requests of a method.
+func (m *method) serves(name string) bool {
+	return m.name == name || m.name == "*" && anyMethod(name) || m.name == "GET" && name == "HEAD"
 }
 
 func (l *leaf) byMethod(s *search, name string) *route {
