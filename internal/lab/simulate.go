@@ -1,19 +1,11 @@
 package lab
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"io"
-	"net/netip"
 	"slices"
-	"strings"
-	"time"
 
 	"postern/internal/decision"
-	"postern/internal/directory"
 	"postern/internal/gate"
-	"postern/internal/header"
 	"postern/internal/snapshot"
 )
 
@@ -126,12 +118,16 @@ func judge(ctx context.Context, snap *snapshot.Snapshot, env *gate.Env, x *gate.
 	dry, blind := dryEnv(env)
 	x.Env, x.Started = dry, dry.Now()
 	x.ID = decision.NewTraceID(x.Started)
+	if b, ok := x.Body.(*body); ok {
+		b.x, b.most = x, mostBody(snap.Document)
+	}
 	snap.Judge(ctx, x, gate.Exhaust)
 	r := Result{Name: req.Name, Method: req.Method, URL: redactURL(req.URL), Generation: snap.Generation, Notes: slices.Clone(req.Notes)}
 	if op := x.Op; op != nil {
 		r.Operation = &Operation{op.API, op.Version, op.Name, op.Title, op.Method, op.Template, op.Pointer}
 	}
 	r.Gates = rows(snap, x.Trace.Steps(), blind)
+	r.sizeOf(x, snap)
 	r.conclude(x)
 	return r
 }
@@ -227,6 +223,19 @@ func (r *Result) conclude(x *gate.Exchange) {
 	}
 }
 
+// sizeOf adds what no gate decides: a live body over its limit is refused by the body itself, once something reads it.
+func (r *Result) sizeOf(x *gate.Exchange, snap *snapshot.Snapshot) {
+	b, ok := x.Body.(*body)
+	if !ok || x.Op == nil || slices.ContainsFunc(r.Gates, func(row Row) bool { return row.Outcome == NotReached || row.Reason == decision.RequestTooLarge.Code }) {
+		return
+	}
+	if fault := b.tooLarge(); fault != nil {
+		row := Row{Gate: decision.RequestTooLarge.Gate, Note: "when the body is read"}
+		row.fill(fault.Verdict(), snap, nil)
+		r.Gates = append(r.Gates, row)
+	}
+}
+
 // askerAt is the standing of the caller at the moment a gate refuses: who was not yet asked for a credential is anonymous,
 // even if the credential that a later gate finds is good.
 func (r *Result) askerAt(i int, x *gate.Exchange) decision.Disclosure {
@@ -255,131 +264,3 @@ func (r Result) Refusals() (out []Row) {
 	}
 	return out
 }
-
-// dryEnv copies an environment so that nothing can be spent or written through it. blind names, by reason, what the copy
-// cannot ask: a gate that fails for want of it is unknown, not unavailable.
-func dryEnv(env *gate.Env) (dry *gate.Env, blind map[string]string) {
-	blind = map[string]string{}
-	dry = &gate.Env{Dry: true}
-	if env != nil {
-		dry.Now, dry.Directory = env.Now, env.Directory
-	}
-	if dry.Now == nil {
-		dry.Now = time.Now
-	}
-	if dry.Directory == nil {
-		dry.Directory = noDirectory{}
-		for _, r := range []*decision.Reason{decision.AuthnUnavailable, decision.AccountUnavailable, decision.SubscriptionUnavailable} {
-			blind[r.Code] = "directory"
-		}
-	}
-	switch c := counters(env).(type) {
-	case interface{ Dry() gate.Counters }:
-		dry.Counters = c.Dry()
-	default:
-		if env != nil && env.Dry && c != nil {
-			dry.Counters = c // the caller vouches that these only peek
-			break
-		}
-		dry.Counters = noCounters{}
-		blind[decision.LimitUnavailable.Code] = "counters"
-	}
-	return dry, blind
-}
-
-func counters(env *gate.Env) gate.Counters {
-	if env == nil {
-		return nil
-	}
-	return env.Counters
-}
-
-var errAbsent = errors.New("not part of this simulation")
-
-type noDirectory struct{}
-
-func (noDirectory) Key(*[32]byte, *directory.Key) (bool, error)              { return false, errAbsent }
-func (noDirectory) Application(string, *directory.Application) (bool, error) { return false, errAbsent }
-func (noDirectory) Tenant(string, *directory.Tenant) (bool, error)           { return false, errAbsent }
-func (noDirectory) Subscription(_, _, _ string, _ *directory.Subscription) (bool, error) {
-	return false, errAbsent
-}
-
-type noCounters struct{}
-
-func (noCounters) Take(context.Context, time.Time, []gate.Take) (int, error) { return -1, errAbsent }
-func (noCounters) Return(context.Context, time.Time, []gate.Take)            {}
-
-// Exchange builds what an engine would have built of the request, without Env. An unknown body is no body, and an unknown
-// client address no address.
-func Exchange(req Request) (*gate.Exchange, error) { return exchange(req, netip.AddrPort{}) }
-
-// exchange is Exchange for a known peer.
-func exchange(req Request, peer netip.AddrPort) (*gate.Exchange, error) {
-	l, err := splitURL(req.URL)
-	if err != nil {
-		return nil, err
-	}
-	x := new(gate.Exchange)
-	x.Reset()
-	x.Method, x.RawPath, x.RawQuery, x.Scheme, x.Proto = req.Method, l.path, l.query, l.scheme, "HTTP/1.1"
-	x.Target = l.path
-	if l.query != "" {
-		x.Target += "?" + l.query
-	}
-	x.Host = l.authority
-	x.Header = slices.Clone(req.Header)
-	if host := x.Header.Get("Host"); host != "" {
-		x.Host = host
-	} else {
-		x.Header = append(header.List{{Name: "Host", Value: l.authority}}, x.Header...)
-	}
-	if x.Header.HasToken("Connection", "upgrade") {
-		x.Upgrade = strings.ToLower(x.Header.Get("Upgrade"))
-	}
-	x.Peer = peer
-	if !peer.IsValid() && req.Client.IsValid() {
-		x.Peer = netip.AddrPortFrom(req.Client, 0)
-	}
-	if !req.BodyUnknown && len(req.Body) > 0 {
-		x.Body = &body{whole: req.Body, rest: req.Body}
-	}
-	return x, nil
-}
-
-// body is a request body that is already here.
-type body struct {
-	whole, rest []byte
-	read        bool
-}
-
-// Read implements io.Reader.
-func (b *body) Read(p []byte) (int, error) {
-	b.read = true
-	if len(b.rest) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, b.rest)
-	b.rest = b.rest[n:]
-	return n, nil
-}
-
-// Peek implements gate.Body.
-func (b *body) Peek(_ context.Context, most int) ([]byte, bool, error) {
-	if b.read {
-		return nil, false, errors.New("lab: a body is peeked at before it is read")
-	}
-	if most < len(b.whole) {
-		return b.whole[:most:most], false, nil
-	}
-	return b.whole, true, nil
-}
-
-// Length implements gate.Body.
-func (b *body) Length() int64 { return int64(len(b.whole)) }
-
-// Replace implements gate.Body.
-func (b *body) Replace(to []byte) { b.whole, b.rest = bytes.Clone(to), bytes.Clone(to) }
-
-// Trailer implements gate.Body.
-func (b *body) Trailer() header.List { return nil }

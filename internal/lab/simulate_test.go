@@ -2,14 +2,18 @@ package lab_test
 
 import (
 	"encoding/json"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"postern/internal/directory"
 	"postern/internal/gate"
 	"postern/internal/gatetest"
 	"postern/internal/header"
 	"postern/internal/lab"
+	"postern/internal/policy"
+	"postern/internal/snapshot"
 )
 
 // Without a directory or counters nothing is guessed: who calls and what is left are unknown.
@@ -66,5 +70,39 @@ func TestSimulateARequestThatCannotBeSent(t *testing.T) {
 	got := lab.Simulate(t.Context(), p.snap, p.env, lab.Request{Method: "GET", URL: "nowhere"})
 	if got.ExitCode() != 3 || len(got.Notes) != 1 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// A body over its limit is refused live when it is read, which no gate decides; the lab must not call it allowed.
+func TestSimulateKnowsTheBodyLimit(t *testing.T) {
+	p := newPast(t)
+	p.dir.Subscribe("orders", "v1", directory.Subscription{ID: "s_1", State: directory.Approved})
+	p.dir.Applications["shop-web"] = directory.Application{ID: "shop-web", Tenant: "acme", Standing: directory.Active, Roles: []string{"order-writer"}}
+	for _, c := range []struct {
+		name, limits string
+		size         int
+		reason       string
+	}{
+		{"within the operation's", "body_bytes: 10, ", 10, ""},
+		{"over the operation's", "body_bytes: 10, ", 11, "request.too_large"},
+		{"without a limit", "body_bytes: -1, ", 100, ""},
+		{"over all listeners'", "", 101, "request.too_large"},
+		{"within one listener's", "", 100, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			doc, err := policy.Parse("f", []byte(strings.Replace(ordersAPI, "{name: create-order, ", "{name: create-order, "+c.limits, 1)+
+				"listeners:\n  - {name: a, address: \":1\", limits: {body_bytes: 50}}\n  - {name: b, address: \":2\", limits: {body_bytes: 100}}\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			snap, err := snapshot.Compile(doc, 1, snapshot.Deps{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			req := lab.Request{Method: "POST", URL: "http://a/orders/", Header: header.List{{Name: "X-API-Key", Value: gatetest.KeyText}}, Body: make([]byte, c.size), Client: netip.MustParseAddr("198.51.100.7")}
+			if got := lab.Simulate(t.Context(), snap, p.env, req); got.Reason != c.reason || (got.Verdict == lab.Allowed) != (c.reason == "") {
+				t.Errorf("%s %s\n%s", got.Verdict, got.Reason, outcomes(got.Gates))
+			}
+		})
 	}
 }
