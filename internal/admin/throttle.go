@@ -13,8 +13,9 @@ type throttle struct {
 	every time.Duration
 	most  int
 
-	mu   sync.Mutex
-	paid map[string]time.Time
+	mu    sync.Mutex
+	paid  map[string]time.Time
+	swept time.Time // when those that are paid for were last cleared away
 }
 
 func newThrottle(burst int64, every time.Duration, most int) *throttle {
@@ -31,11 +32,7 @@ func (t *throttle) take(now time.Time, subject string) time.Duration {
 	defer t.mu.Unlock()
 	at, known := t.paid[subject]
 	if !known && len(t.paid) >= t.most {
-		for k, v := range t.paid {
-			if !v.After(now) {
-				delete(t.paid, k)
-			}
-		}
+		t.sweep(now)
 		if len(t.paid) >= t.most {
 			subject = crowd
 			at = t.paid[crowd]
@@ -54,6 +51,19 @@ func (t *throttle) take(now time.Time, subject string) time.Duration {
 	}
 	t.paid[subject] = next
 	return 0
+}
+
+// sweep clears away who is paid for, at most once in an interval: a flood must not buy a walk over the map with every attempt.
+func (t *throttle) sweep(now time.Time) {
+	if since := now.Sub(t.swept); since >= 0 && since < t.every {
+		return
+	}
+	t.swept = now
+	for k, v := range t.paid {
+		if !v.After(now) {
+			delete(t.paid, k)
+		}
+	}
 }
 
 // forgive forgets the attempts of a subject that has proven itself.
