@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"postern/internal/decision"
+	"postern/internal/directory"
 	"postern/internal/record"
 )
 
@@ -42,4 +43,45 @@ func BenchmarkAppendRecords(b *testing.B) {
 	}
 	rows := float64(b.N) * 1000
 	b.ReportMetric(b.Elapsed().Seconds()*1e6/rows, "µs/row")
+}
+
+// BenchmarkMillionKeys reports how fast a million keys are streamed for the serving index, and how long the check after a
+// crash takes:
+//
+//	go test -run - -bench MillionKeys -benchtime 1x ./internal/sqlite
+func BenchmarkMillionKeys(b *testing.B) {
+	ctx, n := context.Background(), 1_000_000
+	d := open(b, b.TempDir(), Options{})
+	for _, s := range []string{
+		`INSERT INTO tenants VALUES ('acme', 'Acme', 'active', 1)`,
+		`WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i+1 FROM n WHERE i < 99999)
+			INSERT INTO applications SELECT printf('app-%d', i), 'acme', 'An application', NULL, 'active', '["order-writer"]', 1 FROM n`,
+		`WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i+1 FROM n WHERE i < 999999)
+			INSERT INTO api_keys SELECT printf('k_%012d', i), printf('app-%d', i/10), 'a key', randomblob(32), '["orders:read","orders:create"]', 1760000000000, 1860000000000, NULL, '' FROM n`,
+	} {
+		if _, err := d.write.ExecContext(ctx, s); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var check time.Duration
+	for b.Loop() {
+		ix := directory.NewIndex()
+		l := ix.Begin()
+		if err := d.EachKey(ctx, func(k directory.Key) error { l.PutKey(k); return nil }); err != nil {
+			b.Fatal(err)
+		}
+		l.Commit()
+		if c := ix.Count(); c.Keys != n {
+			b.Fatalf("%d keys", c.Keys)
+		}
+		b.StopTimer()
+		start := time.Now()
+		if err := quickCheck(ctx, d.write, d.file); err != nil {
+			b.Fatal(err)
+		}
+		check = time.Since(start)
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "keys/s")
+	b.ReportMetric(check.Seconds(), "s-check")
 }

@@ -34,6 +34,7 @@ func writeUntilKilled(dir string) error {
 	if err != nil {
 		return err
 	}
+	fmt.Println("open")
 	run := decision.NewTraceID(time.Now()).String()
 	err = d.Update(ctx, store.AuditEntry{}, func(tx store.Tx) error {
 		if err := tx.PutTenant(ctx, directory.Tenant{ID: "acme"}); err != nil {
@@ -98,17 +99,24 @@ func TestAcknowledgedWritesSurviveKill(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		life := time.Duration(rand.Int64N(int64(120 * time.Millisecond)))
-		if round%4 == 0 {
-			life /= 4 // while it starts
+		life, starting := time.Duration(rand.Int64N(int64(80*time.Millisecond))), round%4 == 0
+		kill := func() { _ = cmd.Process.Kill() }
+		killer := time.AfterFunc(time.Minute, kill)
+		if starting {
+			killer.Reset(life / 2)
 		}
-		killer := time.AfterFunc(life, func() { _ = cmd.Process.Kill() })
 		before := len(acked)
 		lines := bufio.NewReader(out)
 		for {
 			line, err := lines.ReadString('\n')
 			if err != nil { // a line without its end was not said
 				break
+			}
+			if line == "open\n" {
+				if !starting {
+					killer.Reset(life)
+				}
+				continue
 			}
 			acked = append(acked, strings.TrimSuffix(line, "\n"))
 		}
