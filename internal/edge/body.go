@@ -323,9 +323,12 @@ func (b *body) outstanding(remaining func() int64, most int64) bool {
 func (b *body) refusal() (decision.Verdict, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var known *gate.BodyError
-	if b.fault != nil && errors.As(b.fault, &known) {
-		return known.Verdict(), true
+	if b.fault == nil {
+		return decision.Verdict{}, false
 	}
-	return decision.Verdict{}, false
+	var known *gate.BodyError // escapes: not before the line above
+	if !errors.As(b.fault, &known) {
+		return decision.Verdict{}, false
+	}
+	return known.Verdict(), true
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/netip"
 	"sync"
@@ -204,8 +205,8 @@ func (c *conn) settle(cl *call) (keep bool) {
 		closeHard(c.nc, c.tcp)
 		return false
 	}
-	if cl.req.Body.Done() {
-		return !w.closes
+	if _, here := cl.req.Body.Whole(); here { // nobody read it, or it was peeked where it lies
+		return cl.req.Body.Discard(math.MaxInt64) == nil && !w.closes
 	}
 	if !w.closes && !c.expect.Load() && !cl.body.closed.Load() {
 		// A refusal often leaves a body behind. A little of it is read so that the connection can be kept.
