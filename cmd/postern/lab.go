@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"postern/internal/lab"
 	"postern/internal/policy"
 	"postern/internal/snapshot"
+	"postern/internal/store"
 )
 
 // labAdapter answers the management API's questions with the running node's snapshot, directory and records.
@@ -61,16 +63,30 @@ func (l *labAdapter) Explain(ctx context.Context, trace decision.TraceID, asker 
 	}
 	judge := l.node.holder.Load()
 	if record.Generation != judge.Generation {
-		g, err := l.node.db.Generation(ctx, record.Generation)
-		if err != nil {
-			return nil, err
+		if then := l.generation(ctx, record.Generation); then != nil {
+			judge = then
 		}
-		if judge, err = compileCandidate("generation", g.Document); err != nil {
-			return nil, err
-		}
-		judge.Generation = record.Generation
 	}
-	return lab.Explain(ctx, record, judge, l.env, asker), nil
+	return lab.Explain(ctx, record, judge, l.env, asker, lab.WithKeys(l.node.db.Key)), nil
+}
+
+// generation compiles an earlier configuration, or returns nil when it is not at hand or no longer compiles: the call is
+// then explained by its record and the running configuration, and the explanation says so.
+func (l *labAdapter) generation(ctx context.Context, number uint64) *snapshot.Snapshot {
+	g, err := l.node.db.Generation(ctx, number)
+	if err != nil {
+		if !errors.Is(err, store.ErrNotFound) {
+			l.node.log.Error("an earlier generation cannot be read", "generation", number, "error", err)
+		}
+		return nil
+	}
+	s, err := compileCandidate("generation", g.Document)
+	if err != nil {
+		l.node.log.Warn("an earlier generation does not compile any more", "generation", number, "error", err)
+		return nil
+	}
+	s.Generation = number
+	return s
 }
 
 // compileCandidate compiles a document that is only asked questions: its upstreams are idle and taken for healthy.
