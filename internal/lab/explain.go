@@ -216,7 +216,7 @@ func (e *explainer) combine(rec record.Record, snap *snapshot.Snapshot, now []Ro
 				now[i] = Row{Gate: now[i].Gate, Note: now[i].Note, Outcome: decision.OutcomePass.String(), Rule: now[i].Rule, Pointer: now[i].Pointer}
 			}
 		}
-		return now
+		return slices.Concat([]Row{}, now)
 	}
 	then := rows(snap, steps, nil)
 	asked := false
@@ -333,7 +333,7 @@ func remediesFor(v decision.Verdict, asker decision.Disclosure) (out []Remedy) {
 // cut leaves of the table what the asker may see: the refusals that may be told, without rules and places; those that may
 // not are one row without a name.
 func (out *Explanation) cut(asker decision.Disclosure) {
-	var kept []Row
+	kept := []Row{}
 	hidden := false
 	for _, row := range out.Gates {
 		reason := row.verdict.Reason()

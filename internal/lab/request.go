@@ -99,7 +99,7 @@ func ParseRequest(src []byte, hint string, opts ...Option) ([]Request, error) {
 }
 
 var (
-	curlStart = regexp.MustCompile(`^\s*(?:[$>%#]\s+)?(?:\S*/)?curl(?:\.exe)?(?:\s|$)`)
+	curlStart = regexp.MustCompile(`^(?:\s*#[^\n]*\n)*\s*(?:[$>%#]\s+)?(?:\S*/)?curl(?:\.exe)?(?:\s|$)`)
 	rawStart  = regexp.MustCompile(`^\s*[!#$%&'*+.^_|~0-9A-Za-z-]+ \S+ HTTP/[0-9.]+[ \t]*\r?(?:\n|$)`)
 	httpStart = regexp.MustCompile(`(?m)^(?:###|@[A-Za-z_]|(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|TRACE|CONNECT)[ \t]+\S|https?://)`)
 )

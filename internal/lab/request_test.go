@@ -56,6 +56,9 @@ func TestParseCurl(t *testing.T) {
 		{"dots are taken out", `curl http://a/b/../c/./d/..`, "GET http://a/c/\nHost: a\n" + plain},
 		{"dots are kept", `curl --path-as-is http://a/b/../c`, "GET http://a/b/../c\nHost: a\n" + plain},
 		{"a fragment", `curl 'http://a/b?c#d'`, "GET http://a/b?c\nHost: a\n" + plain},
+		{"a comment first", "# list the orders\ncurl http://a", "GET http://a/\nHost: a\n" + plain},
+		{"a caret in the body", `curl http://a -d '{"start": "^", "q": ^"x"}'`,
+			"POST http://a/\nHost: a\n" + plain + "Content-Type: application/x-www-form-urlencoded\nContent-Length: 25\nbody \"{\\\"start\\\": \\\"^\\\", \\\"q\\\": ^\\\"x\\\"}\"\n"},
 		{"two commands", "curl http://a\ncurl http://b -A x", "[request 1] GET http://a/\nHost: a\n" + plain + "[request 2] GET http://b/\nHost: b\nUser-Agent: x\nAccept: */*\n"},
 		{"next", "curl http://a -d x --next http://b", "[request 1] POST http://a/\nHost: a\n" + plain + "Content-Type: application/x-www-form-urlencoded\nContent-Length: 1\nbody \"x\"\n[request 2] GET http://b/\nHost: b\n" + plain},
 	} {

@@ -13,14 +13,15 @@ import (
 var (
 	prompt        = regexp.MustCompile(`(?m)^\s*[$>%#]\s+(curl\b)`)
 	caretLineEnd  = regexp.MustCompile(`(?m)\^[ \t]*\r?$`)
-	caretQuote    = regexp.MustCompile(`\^"`)
+	caretQuote    = regexp.MustCompile(`(?m)(?:^|\s)\^"`)
 	posixContinue = regexp.MustCompile(`\\[ \t]*\r?\n`)
 )
 
 // words splits the curl commands of a text into their arguments. Nothing is run and nothing outside the text is looked at:
 // a command that uses a variable or the output of another command is refused, since what it would send is not known.
 func words(text string) ([][]string, error) {
-	if caretLineEnd.MatchString(text) && !posixContinue.MatchString(text) || caretQuote.MatchString(text) {
+	posix := posixContinue.MatchString(text) || strings.Contains(text, " '") // the Windows prompt quotes with " only
+	if !posix && (caretQuote.MatchString(text) || caretLineEnd.MatchString(text)) {
 		return windowsWords(text)
 	}
 	text = prompt.ReplaceAllString(text, "$1")

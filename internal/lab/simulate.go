@@ -109,7 +109,7 @@ func (r Result) ExitCode() int {
 func Simulate(ctx context.Context, snap *snapshot.Snapshot, env *gate.Env, req Request) Result {
 	x, err := Exchange(req)
 	if err != nil { // ParseRequest has checked it; a request made by hand may come here
-		return Result{Name: req.Name, Method: req.Method, URL: req.URL, Generation: snap.Generation, Verdict: Unknown, Notes: []string{err.Error()}}
+		return Result{Name: req.Name, Method: req.Method, URL: req.URL, Generation: snap.Generation, Verdict: Unknown, Gates: []Row{}, Notes: []string{err.Error()}}
 	}
 	return judge(ctx, snap, env, x, req)
 }

@@ -106,3 +106,20 @@ func TestSimulateKnowsTheBodyLimit(t *testing.T) {
 		})
 	}
 }
+
+// Programs read this: names do not change, and what is new is added.
+func TestTheJSONOfAResultIsStable(t *testing.T) {
+	p := newPast(t)
+	p.dir.Subscribe("orders", "v1", directory.Subscription{ID: "s_1", State: directory.Approved})
+	req := lab.Request{Method: "POST", URL: "http://a/orders/", Header: header.List{{Name: "X-API-Key", Value: gatetest.KeyText}}, Client: netip.MustParseAddr("198.51.100.7")}
+	got := lab.Simulate(t.Context(), p.snap, p.env, req)
+	got.Gates = got.Gates[6:7]
+	b, err := json.Marshal(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"method":"POST","url":"http://a/orders/","generation":7,"operation":{"api":"orders","version":"v1","name":"create-order","title":"create orders","method":"POST","template":"/orders/","pointer":"/apis/0/versions/0/operations/0"},"verdict":"refused","status":403,"reason":"authz.permission_missing","gate":"authz","gates":[{"gate":"authz","outcome":"refuse","reason":"authz.permission_missing","status":403,"title":"Permission missing","detail":"Application 'shop-web' may not create orders: none of its roles grants 'orders:create'.","rule":"orders/v1/create-order#permission","pointer":"/apis/0/versions/0/operations/0/permission","at":"gateway.yaml:16:91","facts":[{"name":"application","want":"shop-web"},{"name":"tenant","want":"acme"},{"name":"action","want":"create orders"},{"name":"key","want":"k_live"},{"name":"permission","want":"orders:create"},{"name":"roles","want":"one that grants orders:create","got":"order-reader"},{"name":"holders","want":" (order-writer has it)"}],"remedies":[{"who":"owner","text":"Ask an administrator of tenant 'acme' to grant 'shop-web' a role with 'orders:create' (order-writer has it)."},{"who":"operator","text":"Grant application 'shop-web' a role with 'orders:create' (order-writer has it)."}]}],"told":{"status":403,"reason":"authz.permission_missing","gate":"authz","title":"Permission missing","detail":"Application 'shop-web' may not create orders: none of its roles grants 'orders:create'.","remedies":["Ask an administrator of tenant 'acme' to grant 'shop-web' a role with 'orders:create' (order-writer has it)."]}}`
+	if string(b) != want {
+		t.Errorf("\n got %s\nwant %s", b, want)
+	}
+}

@@ -281,7 +281,7 @@ func trees(s source) (all []*yaml.Node, bad *Problem) {
 			all = append(all, n.Content[0])
 		}
 		if len(all) > 10_000 {
-			return fail(0, 0, "more than 10,000 documents in one file")
+			return nil, &Problem{File: s.name, Message: "there are more than 10,000 documents in one file", Remedy: "split the file"}
 		}
 	}
 }

@@ -207,13 +207,13 @@ func TestParseTenMegabytes(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("postern: 1\nroles:\n")
 	for i := 0; b.Len() < 10<<20; i++ {
-		b.WriteString("  role-" + strings.Repeat("x", i%7) + time.Duration(i).String() + ":\n    title: \"A role with a title of some length\"\n    permissions: [orders:create, orders:read]\n")
+		b.WriteString("  role-" + strings.Repeat("x", i%7) + time.Duration(i).String() + ":\n    title: \"" + strings.Repeat("A role with a long title. ", 16) + "\"\n    permissions: [orders:create, orders:read]\n")
 	}
 	d, err := Parse("big.yaml", []byte(b.String()))
 	if err != nil {
 		t.Fatalf("%.200s", err)
 	}
-	if len(d.Roles) < 50_000 {
+	if len(d.Roles) < 10_000 {
 		t.Errorf("%d roles", len(d.Roles))
 	}
 }
