@@ -39,7 +39,7 @@ func notable(x *gate.Exchange) bool {
 func fill(r *record.Record, x *gate.Exchange, generation uint64, fields bool, m *memory) {
 	a := &m.text
 	*r = record.Record{
-		ID: x.ID, Time: x.Started, Generation: generation,
+		ID: x.ID, Time: x.Started.UTC(), Generation: generation,
 		Method: word(a, x.Method, maxMethod), Scheme: word(a, x.Scheme, maxMethod), Proto: word(a, x.Proto, maxMethod),
 		Host: a.bounded(redactText(x.Host), maxHost), Query: a.bounded(redactQuery(x.RawQuery), maxQuery),
 		Client: a.addr(x.Client), Peer: a.addrPort(x.Peer),
