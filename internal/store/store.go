@@ -156,7 +156,8 @@ type Records interface {
 	// Records are ordered by their id, and Since and Until compare the time in the id, which is that of the record to the
 	// millisecond.
 
-	// AppendRecords stores a batch, which it does not keep, in one transaction; a record whose id is there already is left as it was. Losing the newest batch in a power cut is allowed; kill -9 loses none.
+	// AppendRecords stores a batch, which it does not keep, in one transaction; a record whose id is there already is left as
+	// it was. Losing the newest batch in a power cut is allowed; kill -9 loses none.
 	AppendRecords(ctx context.Context, batch []record.Record) error
 	Record(ctx context.Context, id decision.TraceID) (record.Record, error)
 	FindRecords(ctx context.Context, q record.Query) ([]record.Record, error)
