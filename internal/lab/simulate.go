@@ -181,7 +181,7 @@ func (r *Row) fill(v decision.Verdict, snap *snapshot.Snapshot, blind map[string
 	}
 	if missing := blind[reason.Code]; missing != "" && v.Outcome() == decision.OutcomeRefuse {
 		r.Outcome = decision.OutcomeAbstain.String()
-		r.Facts = []Fact{{Name: missing, Want: "its answer: the simulation has none"}}
+		r.Facts = []Fact{{Name: missing, Want: absent[missing]}}
 		r.Reason, r.Title = reason.Code, reason.Title
 		return
 	}
@@ -194,6 +194,12 @@ func (r *Row) fill(v decision.Verdict, snap *snapshot.Snapshot, blind map[string
 	for i, a := range reason.Advice {
 		r.Remedies = append(r.Remedies, Remedy{a.Who.String(), said.Remedies[i]})
 	}
+}
+
+// absent says what a simulation without it does not know.
+var absent = map[string]string{
+	"directory": "who holds the credential, and what it may do: this simulation has no directory",
+	"counters":  "how much is left of the limits: this simulation has no counters",
 }
 
 // conclude finds the verdict of the whole from the rows: the first refusal, else the first unknown, else an answer.

@@ -16,10 +16,14 @@ func (r Result) WriteText(w io.Writer, color bool) error {
 		p.line("### %s", r.Name)
 	}
 	p.line("%s %s", r.Method, r.URL)
+	under := "a configuration that is not in force" // a candidate has no number yet
+	if r.Generation > 0 {
+		under = fmt.Sprintf("generation %d", r.Generation)
+	}
 	if op := r.Operation; op != nil {
-		p.line("%s/%s %s (%s %s), generation %d", op.API, op.Version, op.Name, op.Method, op.Template, r.Generation)
+		p.line("%s/%s %s (%s %s), %s", op.API, op.Version, op.Name, op.Method, op.Template, under)
 	} else {
-		p.line("no operation, generation %d", r.Generation)
+		p.line("no operation, %s", under)
 	}
 	p.line("")
 	p.table(r.Gates)

@@ -226,12 +226,12 @@ func (d *decoder) structure(n, at *yaml.Node, p *path, depth int, v reflect.Valu
 		return
 	}
 	t := fieldsOf(v.Type())
-	seen := make(map[string]bool, len(t.names))
+	seen := make(map[string]bool, len(t.names)) // given, or mistyped: that is told already
 	for _, e := range d.pairs(n, p, depth) {
 		name := e.key.Value
 		i, ok := t.index[name]
 		if !ok {
-			d.unknown(e.key, p.field(name), t.names)
+			seen[d.unknown(e.key, p.field(name), t.names)] = true
 			continue
 		}
 		seen[name] = true
@@ -255,12 +255,14 @@ func shownAt(e pair) *yaml.Node {
 	return e.key
 }
 
-func (d *decoder) unknown(key *yaml.Node, p *path, names []string) {
+// unknown reports a field that does not exist, and returns the one that was meant, as far as can be told.
+func (d *decoder) unknown(key *yaml.Node, p *path, names []string) (near string) {
 	remedy := "the fields here are " + strings.Join(names, ", ")
-	if near := Suggest(key.Value, names); near != "" {
+	if near = Suggest(key.Value, names); near != "" {
 		remedy = "did you mean " + quoted(near) + "?"
 	}
 	d.problem(key, p, remedy, "there is no field %s here", quoted(key.Value))
+	return near
 }
 
 func (d *decoder) mapping(n, at *yaml.Node, p *path, depth int, v reflect.Value) {

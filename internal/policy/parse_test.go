@@ -104,6 +104,7 @@ func TestParseMistakes(t *testing.T) {
 			"f:7:18: /apis/0/versions/0/ip/allow: nothing is given here: a list is expected; give it a value, or remove the line"},
 		{"missing fields", "postern: 1\napis:\n  - title: A\n",
 			"f:3:5: /apis/0: the field `name` is missing\nf:3:5: /apis/0: the field `versions` is missing"},
+		{"a mistyped field is not missing as well", "postern: 1\napis:\n  - {name: a, versons: []}\n", "f:3:15: /apis/0/versons: there is no field `versons` here; did you mean `versions`?"},
 		{"key that is a number", "postern: 1\nroles:\n  1: {}\n", "f:3:3: /roles: a name is expected as key, this is a number; put it in quotes: \"1\""},
 		{"key that is a list", "postern: 1\nroles:\n  ? [a]\n  : {}\n", "f:3:5: /roles: a name is expected as key, this is a list"},
 		{"tag", "postern: 1\nportal_url: !env X\n", "f:2:13: /portal_url: the tag `!env` is not supported; write the value itself"},
