@@ -209,4 +209,34 @@ func TestSubscriptionsFollowTheirStates(t *testing.T) {
 	}
 	w.do(w.boot, "DELETE", "/api/v1/subscriptions/"+id, nil).want(204)
 	w.get(w.boot, "/api/v1/subscriptions/"+id).refused(404, "not_found")
+
+	// A lost answer is asked for again: the step is not taken twice, and not refused as taken.
+	next := w.post(w.boot, "/api/v1/subscriptions", map[string]any{"application": "acme-shop", "api": "weather", "version": "v1"}).want(201).text("id")
+	w.post(w.boot, "/api/v1/subscriptions/"+next+"/approve", nil, "Idempotency-Key", "k").want(200)
+	again := w.post(w.boot, "/api/v1/subscriptions/"+next+"/approve", nil, "Idempotency-Key", "k").want(200)
+	if again.text("state") != "approved" || again.header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("repeated: %s", again.body)
+	}
+	w.post(w.boot, "/api/v1/subscriptions/"+next+"/approve", nil).refused(409, "state")
+}
+
+func TestASubscriptionIsMovedToAnotherPlan(t *testing.T) {
+	w := populated(t)
+	made := w.post(w.boot, "/api/v1/subscriptions", map[string]any{"application": "acme-shop", "api": "orders", "version": "v1", "approve": true}).want(201)
+	if made.text("state") != "approved" {
+		t.Errorf("made: %s", made.body)
+	}
+	path := "/api/v1/subscriptions/" + made.text("id")
+	got := w.do(w.boot, "PATCH", path, map[string]any{"plan": "free", "expires": w.clock().Add(time.Hour)}, "If-Match", made.header.Get("ETag")).want(200)
+	if got.text("plan") != "free" || got.text("expires") == "" || got.text("state") != "approved" {
+		t.Errorf("changed: %s", got.body)
+	}
+	if got := w.get(w.boot, path).header.Get("ETag"); got == made.header.Get("ETag") {
+		t.Error("a changed row has its old ETag")
+	}
+	w.do(w.boot, "PATCH", path, map[string]any{"plan": "gold"}).refused(422, "invalid")
+	w.do(w.boot, "PATCH", path, map[string]any{"state": "approved"}).refused(422, "invalid")
+	if got := w.do(w.boot, "PATCH", path, map[string]any{"expires": nil}).want(200); got.field("expires") != nil {
+		t.Errorf("changed: %s", got.body)
+	}
 }

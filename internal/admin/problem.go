@@ -105,7 +105,7 @@ func problemsFound(found policy.Problems) *Problem {
 	if len(found) != 1 {
 		n = fmt.Sprintf("%d problems", len(found))
 	}
-	p := problem(422, "document_invalid", "The configuration was not changed: it has "+n+".",
+	p := problem(422, "document_invalid", "The document has "+n+"; the configuration was not changed.",
 		"Correct what errors lists, then send it again; `postern validate FILE` checks without a gateway.")
 	p.Errors = findings(found)
 	return p

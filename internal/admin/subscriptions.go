@@ -53,6 +53,7 @@ type subscriptionPatchInput struct {
 
 type stateInput struct {
 	ByIDMatch
+	IdempotencyInput
 	Body *StateRequest
 }
 
@@ -92,7 +93,7 @@ func (s *Server) registerSubscriptions() {
 		about: "Revoking keeps the row, so that callers are told why they are refused."}, s.deleteSubscription)
 	for _, t := range transitions {
 		register(s, route{id: t.verb + "-subscription", method: "POST", path: "/subscriptions/{id}/" + t.verb, tag: tag, summary: t.summary, status: 200},
-			func(ctx context.Context, c *caller, in *stateInput) (*row[directory.Subscription], error) {
+			func(ctx context.Context, c *caller, in *stateInput) (*changed[directory.Subscription], error) {
 				return s.moveSubscription(ctx, c, in, t)
 			})
 	}
@@ -211,7 +212,7 @@ func (s *Server) updateSubscription(ctx context.Context, c *caller, in *subscrip
 	if b.Expires.Sent {
 		detail["expires"] = optionalStamp(b.Expires.Value)
 	}
-	return s.changeSubscription(ctx, c, &in.ByIDMatch, "subscription.update", detail, false, func(sub *directory.Subscription) error {
+	out, err := s.changeSubscription(ctx, c, &in.ByIDMatch, "", "subscription.update", detail, false, func(sub *directory.Subscription) error {
 		if b.Plan != nil {
 			sub.Plan = *b.Plan
 		}
@@ -220,14 +221,18 @@ func (s *Server) updateSubscription(ctx context.Context, c *caller, in *subscrip
 		}
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	return oneRow(out.Body), nil
 }
 
-func (s *Server) moveSubscription(ctx context.Context, c *caller, in *stateInput, t transition) (*row[directory.Subscription], error) {
+func (s *Server) moveSubscription(ctx context.Context, c *caller, in *stateInput, t transition) (*changed[directory.Subscription], error) {
 	var why StateRequest
 	if in.Body != nil {
 		why = *in.Body
 	}
-	return s.changeSubscription(ctx, c, &in.ByIDMatch, "subscription."+t.verb, why, t.byOwner, func(sub *directory.Subscription) error {
+	return s.changeSubscription(ctx, c, &in.ByIDMatch, in.Key, "subscription."+t.verb, why, t.byOwner, func(sub *directory.Subscription) error {
 		if !slices.Contains(t.from, sub.State) {
 			return problem(409, "state", fmt.Sprintf("The subscription is %s, and only one that is %s can be changed to %s.", sub.State, states(t.from), t.to),
 				"Read its state with GET /api/v1/subscriptions/"+sub.ID+".")
@@ -246,8 +251,15 @@ func states(l []directory.SubscriptionState) string {
 	return out
 }
 
+// changed is a changed row; for an Idempotency-Key that came before, the row as it was then.
+type changed[T any] struct {
+	ETag     string `header:"ETag"`
+	Replayed string `header:"Idempotency-Replayed"`
+	Body     T
+}
+
 // changeSubscription changes one row. The publisher of the API may; the application's own tenant only where byOwner says so.
-func (s *Server) changeSubscription(ctx context.Context, c *caller, in *ByIDMatch, action string, detail any, byOwner bool, change func(*directory.Subscription) error) (*row[directory.Subscription], error) {
+func (s *Server) changeSubscription(ctx context.Context, c *caller, in *ByIDMatch, key, action string, detail any, byOwner bool, change func(*directory.Subscription) error) (*changed[directory.Subscription], error) {
 	sub, tenant, err := s.subscription(ctx, s.Store, c, in.ID)
 	if err != nil {
 		return nil, err
@@ -256,22 +268,24 @@ func (s *Server) changeSubscription(ctx context.Context, c *caller, in *ByIDMatc
 		return nil, problem(403, "not_publisher", fmt.Sprintf("Your tenant does not publish the API %q, so it does not decide over this subscription.", sub.API),
 			"Ask the publisher of the API.")
 	}
-	err = s.update(ctx, s.entry(c, action, "subscription/"+sub.ID, tenant, detail), func(tx store.Tx) (err error) {
-		if sub, _, err = s.subscription(ctx, tx, c, in.ID); err != nil {
-			return err
+	e := s.entry(c, action, "subscription/"+sub.ID, tenant, detail)
+	sub, replayed, err := once(ctx, s, c, key, detail, e, nil, func(tx store.Tx) (directory.Subscription, error) {
+		sub, _, err := s.subscription(ctx, tx, c, in.ID)
+		if err != nil {
+			return sub, err
 		}
 		if err := checkMatch(in.IfMatch, rowTag(sub)); err != nil {
-			return err
+			return sub, err
 		}
 		if err := change(&sub); err != nil {
-			return err
+			return sub, err
 		}
-		return tx.PutSubscription(ctx, sub)
+		return sub, tx.PutSubscription(ctx, sub)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return oneRow(sub), nil
+	return &changed[directory.Subscription]{ETag: rowTag(sub), Replayed: replayed, Body: sub}, nil
 }
 
 func (s *Server) deleteSubscription(ctx context.Context, c *caller, in *ByIDMatch) (*struct{}, error) {

@@ -29,7 +29,7 @@ func (s *Server) update(ctx context.Context, e store.AuditEntry, fn func(store.T
 	return nil
 }
 
-// IdempotencyInput is mixed into the POSTs that create something.
+// IdempotencyInput is mixed into the POSTs that change something. Signing in is none of them: a session is not given twice.
 type IdempotencyInput struct {
 	Key string `header:"Idempotency-Key" maxLength:"255" doc:"A value of the client's choosing, such as a UUID. A POST repeated with it within a day is given the first answer again instead of being carried out twice."`
 }
@@ -48,13 +48,23 @@ type errReplay struct{ answer []byte }
 // Error implements error.
 func (errReplay) Error() string { return "answered before" }
 
-// createOnce commits a creation, at most once for one Idempotency-Key. request is what identifies the request; secretless
-// strips the answer of what is shown only once before it is kept.
+// createOnce commits a creation, at most once for one Idempotency-Key. secretless strips the answer of what is shown only
+// once before it is kept.
 func createOnce[T any](ctx context.Context, s *Server, c *caller, key string, request any, e store.AuditEntry, answer T, secretless func(T) T, fn func(store.Tx) error) (*created[T], error) {
-	out := &created[T]{Body: answer}
-	err := s.update(ctx, e, func(tx store.Tx) error {
+	body, replayed, err := once(ctx, s, c, key, request, e, secretless, func(tx store.Tx) (T, error) { return answer, fn(tx) })
+	if err != nil {
+		return nil, err
+	}
+	return &created[T]{Body: body, Replayed: replayed}, nil
+}
+
+// once commits a change and returns fn's answer to it. With a key it is carried out at most once: the same request with the
+// same key is given the first answer again, and "true". request is what identifies the request, besides its path.
+func once[T any](ctx context.Context, s *Server, c *caller, key string, request any, e store.AuditEntry, secretless func(T) T, fn func(store.Tx) (T, error)) (answer T, replayed string, err error) {
+	err = s.update(ctx, e, func(tx store.Tx) (err error) {
 		if key == "" {
-			return fn(tx)
+			answer, err = fn(tx)
+			return err
 		}
 		asked, err := json.Marshal(request)
 		if err != nil {
@@ -70,7 +80,7 @@ func createOnce[T any](ctx context.Context, s *Server, c *caller, key string, re
 		if saved != nil {
 			return errReplay{saved.Body}
 		}
-		if err := fn(tx); err != nil {
+		if answer, err = fn(tx); err != nil {
 			return err
 		}
 		kept := answer
@@ -81,17 +91,14 @@ func createOnce[T any](ctx context.Context, s *Server, c *caller, key string, re
 		if err != nil {
 			return fmt.Errorf("keep the answer: %w", err)
 		}
-		return tx.SaveAnswer(ctx, c.actor, hashed, sum, store.SavedAnswer{Status: 201, Body: body})
+		return tx.SaveAnswer(ctx, c.actor, hashed, sum, store.SavedAnswer{Status: 200, Body: body})
 	})
 	if replay, ok := err.(errReplay); ok {
 		var earlier T
 		if err := json.Unmarshal(replay.answer, &earlier); err != nil {
-			return nil, fmt.Errorf("answer kept for an idempotency key: %w", err)
+			return earlier, "", fmt.Errorf("answer kept for an idempotency key: %w", err)
 		}
-		return &created[T]{Body: earlier, Replayed: "true"}, nil
+		return earlier, "true", nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
+	return answer, "", err
 }
