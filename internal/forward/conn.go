@@ -11,19 +11,24 @@ import (
 
 // conn is one HTTP/1.1 connection to a target. It belongs to one call at a time, or lies in the target's idle stack.
 type conn struct {
-	nc      net.Conn
-	target  *target
-	rd      *http1.Reader
-	resp    http1.Response
-	control func(func(fd uintptr)) error // of the TCP socket below; nil when there is none to ask
-	probe   func(fd uintptr)             // probeSocket as a value made once, because making one allocates
-	dead    bool                         // what probe found
-	plain   bool                         // no TLS: a write error of the kernel says what was sent
-	reused  bool                         // has served a call before
-	dialed  time.Duration                // how long connecting took; zero once reused
+	nc     net.Conn
+	target *target
+	rd     *http1.Reader
+	resp   http1.Response
+	socket syscall.RawConn    // the TCP socket below; nil when there is none to ask
+	probe  func(fd uintptr)   // probeSocket as a value made once, because making one allocates
+	dead   bool               // what probe found
+	step   func(uintptr) bool // stepSocket likewise
+	raw    rawExchange
+	plain  bool          // no TLS: a write error of the kernel says what was sent
+	reused bool          // has served a call before
+	dialed time.Duration // how long connecting took; zero once reused
 
 	idleFrom int64         // since when it is idle, in ticks
 	idleMost time.Duration // what the server promised in Keep-Alive, shortened; zero: nothing
+
+	out       []byte // a request that goes out with the next read; belongs to the call
+	unwritten bool   // it could not be written
 
 	rolling time.Duration // limit between two reads of a body; zero: the deadline is set elsewhere
 	sink    *call         // whose answer is being passed on: flushed before the connection waits
@@ -42,8 +47,8 @@ func newConn(t *target, nc net.Conn, raw net.Conn, plain bool) *conn {
 	c := &conn{nc: nc, target: t, plain: plain}
 	if sc, ok := raw.(syscall.Conn); ok {
 		if rc, err := sc.SyscallConn(); err == nil {
-			c.control = rc.Control
-			c.probe = c.probeSocket
+			c.socket = rc
+			c.probe, c.step = c.probeSocket, c.stepSocket
 		}
 	}
 	c.rd = http1.NewReader(c, http1.Limits{HeaderBytes: 256 << 10, FieldBytes: 64 << 10, HeaderCount: 512})
@@ -53,6 +58,9 @@ func newConn(t *target, nc net.Conn, raw net.Conn, plain bool) *conn {
 // Read reads from the connection, renewing the limit between two reads. The reader of messages comes here only when it has
 // nothing left, so this is the moment to send the caller all that was passed on.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.out != nil {
+		return c.exchange(p)
+	}
 	if c.sink != nil {
 		if err := c.sink.flush(); err != nil {
 			return 0, err
@@ -127,7 +135,7 @@ func (c *conn) begin(total int64) {
 	c.mu.Lock()
 	c.total, c.awaiting, c.mute = total, false, false
 	c.mu.Unlock()
-	c.rolling = 0
+	c.rolling, c.out, c.unwritten = 0, nil, false
 }
 
 // SetDeadline ends whatever the connection is blocked in. It implements Deadliner for the engine's watcher and is also how a
@@ -161,11 +169,11 @@ func (c *conn) close() {
 
 // alive asks the socket whether the server has closed it or sent something nobody asked for. Either way it is of no more use.
 func (c *conn) alive() bool {
-	if c.control == nil {
+	if c.socket == nil {
 		return true
 	}
 	c.dead = false
-	if err := c.control(c.probe); err != nil {
+	if err := c.socket.Control(c.probe); err != nil {
 		return false
 	}
 	return !c.dead

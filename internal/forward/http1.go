@@ -21,7 +21,7 @@ func (c *call) overHTTP1(t *target) *fault {
 	for fresh := false; ; fresh = true {
 		var cn *conn
 		if !fresh {
-			cn = t.idle.pop(p.limits.idle, c.idempotent && c.repeatable())
+			cn = t.idle.pop(p.limits.idle)
 		}
 		if cn == nil {
 			var f *fault
@@ -103,19 +103,16 @@ func (c *call) roundTrip(cn *conn, keep *bool) *fault {
 	}
 	if small := c.whole && len(c.body) <= mostBuffered; small {
 		out.B = append(out.B, c.body...)
-		n, err := cn.write(out.B, cn.target.pool.limits.write)
+		cn.out = out.B // goes out with the first read: see conn.exchange
+	} else if cn.reused && !cn.alive() {
 		out.Release()
-		if err != nil {
-			if f := c.writeFailed(cn, n, err); f != nil {
-				return f
-			}
-		}
-		cn.readWithin(cn.target.pool.limits.firstByte)
+		return deadFault()
 	} else {
 		s = c.send(cn, out)
 	}
 	f := c.receive(cn, s, keep)
 	if s == nil {
+		out.Release()
 		return f
 	}
 	if s.halt(); f != nil || !s.complete {
@@ -127,20 +124,6 @@ func (c *call) roundTrip(cn *conn, keep *bool) *fault {
 	}
 	c.x.Result.BytesIn = s.sent
 	return f
-}
-
-// writeFailed judges a failed write of head and body. It returns nil when the answer should be read all the same: a server
-// that refuses a request early answers and closes without reading the rest.
-func (c *call) writeFailed(cn *conn, n int, err error) *fault {
-	if isTimeout(err) {
-		return c.timedOut(cn, phaseWrite, err)
-	}
-	if cn.plain && kernelTookNothing(n, err) {
-		f := brokeFault(err)
-		f.unsent, f.stale = true, cn.reused
-		return f
-	}
-	return nil
 }
 
 // timedOut judges a deadline that passed: the caller's leaving, the limit of the whole call, or that of a phase.
@@ -222,7 +205,7 @@ func (c *call) receive(cn *conn, s *sender, keep *bool) *fault {
 	resp, limits := &cn.resp, &cn.target.pool.limits
 	for n := 0; ; n++ {
 		if err := cn.rd.ReadResponse(resp, c.x.Method); err != nil {
-			return c.noHead(cn, s, err)
+			return c.noHead(cn, err)
 		}
 		if !resp.Interim() {
 			break
@@ -295,10 +278,25 @@ func answeredFault(status int) *fault {
 	return &fault{reason: decision.UpstreamRefused, err: errors.New("it answered " + itoa(status) + ", which is configured to be tried again"), repeat: true}
 }
 
+// deadFault says that a kept connection was found closed, or with something on it that nobody asked for, before anything
+// was sent.
+func deadFault() *fault {
+	return &fault{reason: decision.UpstreamUnreachable, err: errDead, unsent: true, stale: true}
+}
+
 // noHead judges why no answer came.
-func (c *call) noHead(cn *conn, s *sender, err error) *fault {
-	if isTimeout(err) {
+func (c *call) noHead(cn *conn, err error) *fault {
+	switch {
+	case errors.Is(err, errDead):
+		return deadFault()
+	case isTimeout(err) && cn.unwritten:
+		return c.timedOut(cn, phaseWrite, err)
+	case isTimeout(err):
 		return c.timedOut(cn, phaseFirstByte, err)
+	case cn.unwritten: // only when the kernel took nothing
+		f := brokeFault(err)
+		f.unsent, f.stale = true, cn.reused
+		return f
 	}
 	f := brokeFault(err)
 	var parse *http1.ParseError

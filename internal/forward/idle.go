@@ -13,15 +13,13 @@ type idleStack struct {
 	closed bool
 }
 
-// When a connection that was idle for longer than this is taken, the socket is asked first whether it still stands. A request
-// that may be repeated is only sent into a closed connection at the price of a repetition, so it asks less often.
-const (
-	askBeforeUnsafe = 2 * time.Millisecond
-	askBeforeSafe   = time.Second
-)
+// askAfter is how long a connection must have been idle to be asked whether it still stands before it is taken from the
+// stack. All are asked once more directly before a request is written (conn.exchange); this only spares a new connection
+// when several old ones have been closed meanwhile.
+const askAfter = time.Second
 
-// pop returns the most recently used connection that still stands, or nil.
-func (s *idleStack) pop(most time.Duration, repeatable bool) *conn {
+// pop returns the most recently used connection that may still stand, or nil.
+func (s *idleStack) pop(most time.Duration) *conn {
 	for {
 		s.mu.Lock()
 		n := len(s.conns) - 1
@@ -34,11 +32,7 @@ func (s *idleStack) pop(most time.Duration, repeatable bool) *conn {
 		s.conns = s.conns[:n]
 		s.mu.Unlock()
 		idle := time.Duration(ticks() - c.idleFrom)
-		ask := askBeforeUnsafe
-		if repeatable {
-			ask = askBeforeSafe
-		}
-		if c.stale(idle, most) || idle > ask && !c.alive() {
+		if c.stale(idle, most) || idle > askAfter && !c.alive() {
 			c.close()
 			continue
 		}

@@ -83,6 +83,58 @@ func TestStaleConnection(t *testing.T) {
 	}
 }
 
+// TestAnswerNobodyAskedFor: a second answer on a kept connection would be taken for the answer to the next request, which may
+// be another caller's. It must not be, whatever the method, and nothing may be sent into such a connection.
+func TestAnswerNobodyAskedFor(t *testing.T) {
+	for _, method := range []string{"GET", "POST"} {
+		t.Run(method, func(t *testing.T) {
+			extra, written := make(chan struct{}), make(chan struct{})
+			var requests atomic.Int32
+			url := raw(t, func(n int, c net.Conn) {
+				readHead(c)
+				requests.Add(1)
+				io.WriteString(c, ok3)
+				if n == 1 {
+					<-extra
+					io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+					close(written)
+				}
+				for {
+					if _, err := readHead(c); err != nil {
+						return
+					}
+					requests.Add(1)
+				}
+			})
+			r := newRig(t, to(url))
+			_, v := r.send(r.exchange(method, "/"))
+			mustPass(t, v)
+			close(extra)
+			<-written
+			w, v := r.send(r.exchange(method, "/"))
+			mustPass(t, v)
+			if string(w.sent) != "yes" || requests.Load() != 2 {
+				t.Errorf("got %q, %d requests arrived", w.sent, requests.Load())
+			}
+		})
+	}
+}
+
+// TestServerThatSpeaksFirst: what is there before the request was written must wake the reader all the same.
+func TestServerThatSpeaksFirst(t *testing.T) {
+	r := newRig(t, to(raw(t, func(_ int, c net.Conn) {
+		io.WriteString(c, "HTTP/1.1 503 Full\r\nContent-Length: 4\r\nConnection: close\r\n\r\nfull")
+		io.Copy(io.Discard, c)
+	})))
+	for range 50 {
+		w, v := r.send(r.exchange("POST", "/"))
+		mustPass(t, v)
+		if w.status != 503 || string(w.sent) != "full" {
+			t.Fatalf("%d %q", w.status, w.sent)
+		}
+	}
+}
+
 // TestRetriesNeverDuplicate counts at the upstreams what arrives of requests that fail in every way.
 func TestRetriesNeverDuplicate(t *testing.T) {
 	closed := refusing(t)
