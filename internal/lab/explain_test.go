@@ -295,3 +295,26 @@ func TestExplainOfAnUnreadableRequest(t *testing.T) {
 		t.Errorf("%s\n%s", got.Sentence, outcomes(got.Gates))
 	}
 }
+
+// What a record remembers of shadows, unknowns and answers is told as it was.
+func TestExplainKeepsEveryOutcome(t *testing.T) {
+	p := newPast(t)
+	rec := record.Record{ID: decision.NewTraceID(gatetest.Now), Generation: 7, Method: "POST", Host: "api.example.com", Path: "/orders/", Peer: "198.51.100.7:1",
+		Outcome: "refused", Reason: "subscription.missing", Gate: "subscription", Status: 403, Steps: []record.Step{
+			{Gate: "route", Outcome: "pass"}, {Gate: "ip", Outcome: "shadow", Reason: "ip.denied"}, {Gate: "authn", Outcome: "pass"}, {Gate: "account", Outcome: "pass"},
+			{Gate: "subscription", Outcome: "unknown", Reason: "subscription.missing", Facts: []decision.Fact{{Name: "principal", Want: "who calls"}}},
+			{Gate: "limit", Outcome: "answer"}}}
+	got := outcomes(lab.Explain(t.Context(), rec, p.snap, p.env, decision.ToOperator).Gates)
+	for _, want := range []string{"ip shadow ip.denied", "subscription unknown subscription.missing", "limit answer"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is lost:\n%s", want, got)
+		}
+	}
+	answered := record.Record{ID: rec.ID, Generation: 7, Method: "GET", Host: "api.example.com", Path: "/v1/models", Outcome: "answered", Status: 200}
+	if e := lab.Explain(t.Context(), answered, p.snap, p.env, decision.ToProven); e.ExitCode() != 0 || e.Sentence != "Postern answered GET /v1/models itself, with 200." {
+		t.Errorf("%+v", e)
+	}
+	if e := (lab.Explanation{}); e.ExitCode() != 3 {
+		t.Errorf("an empty explanation exits with %d", e.ExitCode())
+	}
+}

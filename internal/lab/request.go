@@ -207,9 +207,6 @@ func field(line string) (header.Field, bool) {
 	return header.Field{Name: strings.TrimRight(name, " \t"), Value: strings.Trim(value, " \t\r")}, ok && name != ""
 }
 
-// lineOf counts the lines up to an offset, for messages.
-func lineOf(text string, offset int) int { return 1 + strings.Count(text[:offset], "\n") }
-
 func trimBlankLines(s string) string {
 	b := []byte(s)
 	for {

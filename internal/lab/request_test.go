@@ -56,6 +56,12 @@ func TestParseCurl(t *testing.T) {
 		{"dots are taken out", `curl http://a/b/../c/./d/..`, "GET http://a/c/\nHost: a\n" + plain},
 		{"dots are kept", `curl --path-as-is http://a/b/../c`, "GET http://a/b/../c\nHost: a\n" + plain},
 		{"a fragment", `curl 'http://a/b?c#d'`, "GET http://a/b?c\nHost: a\n" + plain},
+		{"parts of the query", `curl http://a/?x=1 --url-query 'q=a b' --url-query =raw`, "GET http://a/?x=1&q=a+b&raw\nHost: a\n" + plain},
+		{"encoded data", `curl http://a --data-urlencode 'a b' --data-urlencode =c+d --data-urlencode e=f`, "POST http://a/\nHost: a\n" + plain + "Content-Type: application/x-www-form-urlencoded\nContent-Length: 13\nbody \"a+b&c%2Bd&e=f\"\n"},
+		{"another target", `curl http://a/x --request-target '/y?z'`, "GET http://a/y?z\nHost: a\n" + plain},
+		{"a range", `curl -r 0-9 http://[::1]:8080/x`, "GET http://[::1]:8080/x\nHost: [::1]:8080\n" + plain + "Range: bytes=0-9\n"},
+		{"no options behind two dashes", `curl -s -- http://a/-x`, "GET http://a/-x\nHost: a\n" + plain},
+		{"defaults taken back", `curl --no-compressed --no-location http://a`, "GET http://a/\nHost: a\n" + plain},
 		{"a comment first", "# list the orders\ncurl http://a", "GET http://a/\nHost: a\n" + plain},
 		{"a caret in the body", `curl http://a -d '{"start": "^", "q": ^"x"}'`,
 			"POST http://a/\nHost: a\n" + plain + "Content-Type: application/x-www-form-urlencoded\nContent-Length: 25\nbody \"{\\\"start\\\": \\\"^\\\", \\\"q\\\": ^\\\"x\\\"}\"\n"},
@@ -277,4 +283,42 @@ func FuzzHAR(f *testing.F) {
 }
 func FuzzDetect(f *testing.F) {
 	fuzzForm(f, "", "curl http://a", "GET / HTTP/1.1\nHost: a\n\n", "### x\nGET http://a", `{"url":"http://a","method":"GET"}`)
+}
+
+func TestParseCurlReadsFilesWhenItMay(t *testing.T) {
+	read := func(name string) ([]byte, error) {
+		if name != "a.json" {
+			return nil, os.ErrNotExist
+		}
+		return []byte("{\r\n1}\n"), nil
+	}
+	for command, want := range map[string]string{
+		"curl http://a -d @a.json":            "{1}",
+		"curl http://a --data-binary @a.json": "{\r\n1}\n",
+		"curl http://a --json @a.json":        "{\r\n1}\n",
+	} {
+		r, err := ParseRequest([]byte(command), "", WithFiles(read))
+		if err != nil || string(r[0].Body) != want || r[0].BodyUnknown {
+			t.Errorf("%s: %+v, %v", command, r, err)
+		}
+	}
+	for _, command := range []string{"curl http://a -d @none", "curl http://a -d @-", "curl http://a -F f=@a.json", "curl http://a --data-urlencode x@a.json"} {
+		r, err := ParseRequest([]byte(command), "", WithFiles(read))
+		if err != nil || !r[0].BodyUnknown || len(r[0].Notes) == 0 {
+			t.Errorf("%s: %+v, %v", command, r, err)
+		}
+	}
+}
+
+func TestRedactURL(t *testing.T) {
+	for in, want := range map[string]string{
+		"http://a/b":                         "http://a/b",
+		"http://a/b?x=1&token=t&api_key=k&y": "http://a/b?x=1&token=[redacted]&api_key=[redacted]&y",
+		"http://a/b?signature=":              "http://a/b?signature=",
+		"http://a/postern_1H5yX2m91H5yX2m91H5yX2m91H5yX2m92MibJn": "[redacted]",
+	} {
+		if got := redactURL(in); got != want {
+			t.Errorf("%s is shown as %s, want %s", in, got, want)
+		}
+	}
 }

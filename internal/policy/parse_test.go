@@ -300,6 +300,44 @@ func TestLocateAllKeepsWhatIsKnown(t *testing.T) {
 	(&Document{}).LocateAll(ps) // made by hand: nothing to say, nothing to break
 }
 
+func TestLocateFollowsAliasesAndMergeKeys(t *testing.T) {
+	d, err := Parse("f", []byte("postern: 1\nupstreams:\n  a: &a\n    targets: &t\n      - url: http://a\n    host: pass\n  b:\n    <<: *a\n    balance: round_robin\n  c:\n    <<: [{host: target}, *a]\n  d:\n    targets: *t\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pointer, want := range map[string][2]int{
+		"/upstreams/b/host":          {6, 11},
+		"/upstreams/b/balance":       {9, 14},
+		"/upstreams/c/host":          {11, 17},
+		"/upstreams/c/targets/0/url": {5, 14},
+		"/upstreams/d/targets/0/url": {5, 14},
+		"/upstreams/d":               {12, 3},
+		"":                           {1, 1},
+		"/":                          {1, 1},
+		"/upstreams/a/targets/x":     {4, 5},
+	} {
+		if _, line, column := d.Locate(pointer); line != want[0] || column != want[1] {
+			t.Errorf("%s is at %d:%d, want %d:%d", pointer, line, column, want[0], want[1])
+		}
+	}
+}
+
+func TestProblems(t *testing.T) {
+	if (Problems{}).Err() != nil {
+		t.Error("no problem is an error")
+	}
+	ps := Problems{{File: "b", Message: "x"}, {File: "a", Line: 2, Column: 1, Pointer: "/z", Message: "bell \a"}, {File: "a", Line: 1, Column: 3, Message: "y", Remedy: "do"}}
+	ps.Sort()
+	if want := "a:1:3: y; do\na:2:1: /z: bell ?\nb: x"; ps.Err().Error() != want {
+		t.Errorf("got %s", ps.Err())
+	}
+	for raw, escaped := range map[string]string{"a/b~c": "a~1b~0c", "": "", "~1": "~01"} {
+		if EscapePointer(raw) != escaped || unescapePointer(escaped) != raw {
+			t.Errorf("%q is escaped %q and back %q", raw, EscapePointer(raw), unescapePointer(EscapePointer(raw)))
+		}
+	}
+}
+
 func TestSuggest(t *testing.T) {
 	names := []string{"base_path", "by_header", "upstream", "ip"}
 	for word, want := range map[string]string{"basepath": "base_path", "Base-Path": "base_path", "upstraem": "upstream", "pi": "ip", "colour": "", "": "", "x": ""} {
