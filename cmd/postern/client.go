@@ -176,7 +176,7 @@ func (c *client) unreachable(err error) error {
 	if errors.As(err, &u) {
 		err = u.Err
 	}
-	return fmt.Errorf("no answer from the management API at %s: %w\nIs `postern serve` running there? --address or POSTERN_ADDRESS names another place.", c.base, err)
+	return fmt.Errorf("no answer from the management API at %s: %w\nis `postern serve` running there? --address or POSTERN_ADDRESS names another place", c.base, err)
 }
 
 // pages calls fn with every item of a list until it returns false.

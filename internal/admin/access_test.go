@@ -227,6 +227,16 @@ func TestNobodyHandsOnMoreThanTheyHave(t *testing.T) {
 	w.do(boss, "PATCH", "/api/v1/users/"+bossID, map[string]any{"standing": "suspended"}).refused(409, "last_administrator")
 }
 
+func TestAUserWhoOwnsApplicationsStays(t *testing.T) {
+	w := populated(t)
+	id, _ := w.user(w.boot, "owner@acme.example", "acme", "viewer")
+	w.do(w.boot, "PATCH", "/api/v1/applications/acme-shop", map[string]any{"owner": id}).want(200)
+	w.do(w.boot, "PATCH", "/api/v1/applications/globex-shop", map[string]any{"owner": id}).refused(422, "invalid")
+	w.do(w.boot, "DELETE", "/api/v1/users/"+id, nil).refused(409, "reference")
+	w.do(w.boot, "PATCH", "/api/v1/applications/acme-shop", map[string]any{"owner": ""}).want(200)
+	w.do(w.boot, "DELETE", "/api/v1/users/"+id, nil).want(204)
+}
+
 func TestTokensEnd(t *testing.T) {
 	w := populated(t)
 	_, boss := w.user(w.boot, "boss@example.com", "", "admin")

@@ -69,7 +69,7 @@ func (s *Server) listRecords(ctx context.Context, c *caller, in *recordsInput) (
 			return nil, problem(400, "cursor_malformed", "after is not a cursor of this list.", "Send the next of the page before, or leave after out to begin anew.")
 		}
 	}
-	if err := s.auditLook(ctx, c, "record.find", "records", in.Tenant, in); err != nil {
+	if err := s.auditLook(ctx, c, "record.find", "records", in.Tenant, in.filter()); err != nil {
 		return nil, err
 	}
 	rows, err := s.Records.FindRecords(ctx, q)
@@ -90,6 +90,27 @@ func (s *Server) listRecords(ctx context.Context, c *caller, in *recordsInput) (
 		out.Body.Next = encodeCursor("records", rows[len(rows)-1].ID.String())
 	}
 	return out, nil
+}
+
+// filter is what was asked for, as the audit trail keeps it.
+func (in *recordsInput) filter() map[string]any {
+	out := map[string]any{}
+	for name, v := range map[string]string{"tenant": in.Tenant, "api": in.API, "application": in.Application, "operation": in.Operation, "key": in.Key,
+		"reason": in.Reason, "gate": in.Gate, "outcome": in.Outcome, "origin": in.Origin, "model": in.Model, "path": in.Path} {
+		if v != "" {
+			out[name] = v
+		}
+	}
+	if in.Status != 0 {
+		out["status"] = in.Status
+	}
+	if !in.Since.IsZero() {
+		out["since"] = in.Since
+	}
+	if !in.Until.IsZero() {
+		out["until"] = in.Until
+	}
+	return out
 }
 
 func (s *Server) getRecord(ctx context.Context, c *caller, in *traceInput) (*struct{ Body record.Record }, error) {

@@ -91,6 +91,9 @@ func TestASecurityAdministratorIsSeenLooking(t *testing.T) {
 	if got := w.actions()[:3]; !slices.Equal(got, want) {
 		t.Errorf("audit trail %v, want %v", got, want)
 	}
+	if e, err := w.db.AuditTrail(t.Context(), 0, 3); err != nil || e[2].Detail != `{"tenant":"acme"}` || e[2].Tenant != "acme" {
+		t.Errorf("the entry of a search: %+v, %v", e[2], err)
+	}
 	before := len(w.actions())
 	w.get(boss, "/api/v1/records/"+id).want(200)
 	if got := len(w.actions()); got != before {

@@ -230,7 +230,11 @@ func (s *Server) deleteUser(ctx context.Context, c *caller, in *ByIDMatch) (*str
 		if err := endSessions(ctx, tx, u.ID, "", true); err != nil {
 			return err
 		}
-		return tx.DeleteUser(ctx, u.ID)
+		err = tx.DeleteUser(ctx, u.ID)
+		if errors.Is(err, store.ErrReference) {
+			return problem(409, "reference", "The user owns applications.", "Give them another owner first: PATCH /api/v1/applications/{id} with owner.")
+		}
+		return err
 	})
 }
 
@@ -273,6 +277,9 @@ func (s *Server) putPassword(ctx context.Context, c *caller, in *passwordInput) 
 	return nil, s.update(ctx, s.entry(c, "user.password", "user/"+u.ID, u.Tenant, nil), func(tx store.Tx) error {
 		u, err := s.user(ctx, tx, c, in.ID, writeUsers)
 		if err != nil {
+			return err
+		}
+		if err := outranks(c, u); err != nil && !c.is(u.ID) { // roles may have been added since
 			return err
 		}
 		if err := tx.PutPasswordHash(ctx, u.ID, phc); err != nil {
