@@ -2,13 +2,15 @@ package snapshot
 
 import (
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"postern/internal/policy"
 )
+
+// imfFixdate is the form of dates in HTTP fields (RFC 9110 section 5.6.7).
+const imfFixdate = "Mon, 02 Jan 2006 15:04:05 GMT"
 
 // lifecycle is what callers are told about the age of a version.
 type lifecycle struct {
@@ -32,13 +34,13 @@ func (b *builder) lifecycle(v *version) (l lifecycle) {
 			l.deprecation = fmt.Sprintf("@%d", since.Unix())
 		}
 		if !sunset.IsZero() {
-			l.sunset = sunset.UTC().Format(http.TimeFormat)
+			l.sunset = sunset.UTC().Format(imfFixdate)
 			l.retiredOn = " on " + sunset.UTC().Format("2 January 2006")
 		}
 		l.link = successorLink(v)
 	case "published":
 		if !sunset.IsZero() {
-			l.sunset = sunset.UTC().Format(http.TimeFormat)
+			l.sunset = sunset.UTC().Format(imfFixdate)
 		}
 	}
 	return l
