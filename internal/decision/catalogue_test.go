@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -64,38 +65,40 @@ func TestCatalogueIsInTheOrderOfTheGates(t *testing.T) {
 
 // A reason that is declared but not listed would have no page and could not be found by its code.
 func TestCatalogueHasEveryDeclaredReason(t *testing.T) {
-	packages, err := parser.ParseDir(token.NewFileSet(), ".", nil, 0)
+	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	declared := map[string]string{}
-	for _, p := range packages {
-		for file, f := range p.Files {
-			if strings.HasSuffix(file, "_test.go") {
-				continue
-			}
-			ast.Inspect(f, func(n ast.Node) bool {
-				lit, ok := n.(*ast.CompositeLit)
-				if !ok {
-					return true
-				}
-				if id, ok := lit.Type.(*ast.Ident); !ok || id.Name != "Reason" {
-					return true
-				}
-				for _, e := range lit.Elts {
-					kv, ok := e.(*ast.KeyValueExpr)
-					if !ok || kv.Key.(*ast.Ident).Name != "Code" {
-						continue
-					}
-					code, err := strconv.Unquote(kv.Value.(*ast.BasicLit).Value)
-					if err != nil {
-						t.Fatal(err)
-					}
-					declared[code] = file
-				}
-				return true
-			})
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
 		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			lit, ok := n.(*ast.CompositeLit)
+			if !ok {
+				return true
+			}
+			if id, ok := lit.Type.(*ast.Ident); !ok || id.Name != "Reason" {
+				return true
+			}
+			for _, e := range lit.Elts {
+				kv, ok := e.(*ast.KeyValueExpr)
+				if !ok || kv.Key.(*ast.Ident).Name != "Code" {
+					continue
+				}
+				code, err := strconv.Unquote(kv.Value.(*ast.BasicLit).Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				declared[code] = file
+			}
+			return true
+		})
 	}
 	if len(declared) < 60 {
 		t.Fatalf("only %d reasons found in the source: the test looks in the wrong place", len(declared))
