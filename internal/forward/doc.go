@@ -15,6 +15,13 @@
 // byte of it can have been handled, because no connection was made or the kernel took nothing. Its body must still be there
 // as a whole. Once anything of an answer has been handed to the caller there is no second attempt.
 //
+// # Choosing a target
+//
+// A target takes calls unless active checks found it ill, or failures seen in traffic ejected it for a while. At most half
+// of the targets are ejected at a time, and the only one never is; active checks may take out all, since they also bring
+// them back. The path of a check is below the target's own path prefix. An attempt after a failed one goes to a target
+// that was not tried yet, within the retry budget. A circuit breaker, when configured, suspends the upstream as a whole.
+//
 // # What a target is told, and what it is not
 //
 // End-to-end fields pass unchanged. Removed are hop-by-hop fields (RFC 9110 section 7.6.1), those that Connection names

@@ -123,7 +123,7 @@ func (c *call) outgoing() {
 		secret = secretPart(x.Header.Get(credential))
 	}
 	trusted := c.peerTrusted()
-	chain, chained, host, grpc := "", false, "", false
+	chain, chained, host := "", false, ""
 	for i := range x.Header {
 		f := x.Header[i]
 		if f.Name == "" || framing(f.Name) || alikePrefix(f.Name, "postern-") {
@@ -146,25 +146,25 @@ func (c *call) outgoing() {
 				continue
 			}
 		}
-		if credential != "" && same(f.Name, credential) || secret != "" && strings.HasSuffix(f.Value, secret) {
-			continue // also a copy of it in another field
+		if credential != "" && same(f.Name, credential) || secret != "" && strings.Contains(f.Value, secret) {
+			continue // also a copy of it in another field, such as a cookie
 		}
 		if c.up.credential.Name != "" && same(f.Name, c.up.credential.Name) {
 			continue
 		}
 		if x.Model != nil && alike(f.Name, "accept-encoding") {
-			continue // usage is read from the answer
+			continue // usage is read from the answer: see below
 		}
 		if strip && x.Header.ConnectionNames(f.Name) && !keptFromConnection(f.Name) {
 			continue
 		}
 		if len(f.Name) == 12 && strings.HasPrefix(f.Value, "application/grpc") && header.EqualFold(f.Name, "Content-Type") {
-			grpc = true
+			c.grpc = true
 		}
 		out = append(out, f)
 	}
-	if grpc {
-		out = append(out, header.Field{Name: "TE", Value: "trailers"})
+	if x.Model != nil {
+		out = append(out, header.Field{Name: "Accept-Encoding", Value: "identity"})
 	}
 	c.fields = out
 	c.addOrigin(trusted, chain, chained, host)

@@ -12,6 +12,7 @@ import (
 	"postern/internal/decision"
 	"postern/internal/gate"
 	"postern/internal/header"
+	"postern/internal/http1"
 	"postern/internal/provider"
 )
 
@@ -106,8 +107,10 @@ type call struct {
 	whole      bool   // body is all of it
 	consumed   bool   // reading the body from the caller has begun: it cannot be sent again
 	idempotent bool
+	grpc       bool
 	total      int64 // deadline in ticks; zero: none
 
+	out    *http1.Buffer // head and small body, until they are sent
 	tried  []*target
 	answer provider.Answer // of an LLM call, once its head came
 	handed bool            // the sink has the head: no further attempt

@@ -103,7 +103,7 @@ func (c *call) roundTrip(cn *conn, keep *bool) *fault {
 	}
 	if small := c.whole && len(c.body) <= mostBuffered; small {
 		out.B = append(out.B, c.body...)
-		cn.out = out.B // goes out with the first read: see conn.exchange
+		cn.out, c.out = out.B, out // goes out with the first read: see conn.exchange
 	} else if cn.reused && !cn.alive() {
 		out.Release()
 		return deadFault()
@@ -112,7 +112,8 @@ func (c *call) roundTrip(cn *conn, keep *bool) *fault {
 	}
 	f := c.receive(cn, s, keep)
 	if s == nil {
-		out.Release()
+		cn.out = nil
+		c.sent()
 		return f
 	}
 	if s.halt(); f != nil || !s.complete {
@@ -124,6 +125,14 @@ func (c *call) roundTrip(cn *conn, keep *bool) *fault {
 	}
 	c.x.Result.BytesIn = s.sent
 	return f
+}
+
+// sent gives the buffer of the request back.
+func (c *call) sent() {
+	if c.out != nil {
+		c.out.Release()
+		c.out = nil
+	}
 }
 
 // timedOut judges a deadline that passed: the caller's leaving, the limit of the whole call, or that of a phase.
@@ -221,6 +230,7 @@ func (c *call) receive(cn *conn, s *sender, keep *bool) *fault {
 		}
 	}
 	cn.answered()
+	c.sent() // a stream may last for hours
 	c.status = resp.Status
 	if resp.Status == 101 {
 		return c.switchProtocols(cn, s)

@@ -93,8 +93,17 @@ func bare(nc net.Conn) net.Conn {
 	return nc
 }
 
-// overHTTP2 makes the attempt through net/http's HTTP/2.
-func (c *call) overHTTP2(t *target) (f *fault) {
+// overHTTP2 makes the attempt through net/http's HTTP/2. As with HTTP/1.1, a request that met a kept connection in its last
+// moment is sent once more if that is safe; net/http itself does so only where the server said that it did not handle it.
+func (c *call) overHTTP2(t *target) *fault {
+	f := c.once2(t)
+	if f != nil && f.stale && c.idempotent && c.repeatable() && !c.w.Gone() {
+		f = c.once2(t)
+	}
+	return f
+}
+
+func (c *call) once2(t *target) (f *fault) {
 	x, limits := c.x, &t.pool.limits
 	x.Result.Protocol = "HTTP/2.0"
 	ctx, cancel := context.WithCancelCause(c.ctx)
@@ -118,12 +127,18 @@ func (c *call) overHTTP2(t *target) (f *fault) {
 		clock.sent()
 	}
 	interim := &interim2{c: c}
-	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: interim.pass}))
+	reused := false
+	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn:        func(i httptrace.GotConnInfo) { reused = i.Reused },
+		Got1xxResponse: interim.pass,
+	}))
 	resp, err := t.pool.h2.RoundTrip(req)
 	interim.close()
 	if err != nil {
 		body.release()
-		return c.failed2(ctx, body, err)
+		f := c.failed2(ctx, body, err)
+		f.stale = reused && f.reason == decision.UpstreamUnreachable
+		return f
 	}
 	defer resp.Body.Close() //nolint:errcheck // what matters was read
 	clock.answered()
@@ -211,6 +226,9 @@ func (c *call) request2(t *target, body *body2) (*http.Request, error) {
 	for _, f := range c.fields {
 		key := http.CanonicalHeaderKey(strings.Clone(f.Name)) // net/http keeps names and values beyond the exchange
 		h[key] = append(h[key], strings.Clone(f.Value))
+	}
+	if c.grpc { // the one use of TE that ends a hop later (RFC 9113 section 8.2.2)
+		h["Te"] = []string{"trailers"}
 	}
 	if _, ok := h["User-Agent"]; !ok {
 		h["User-Agent"] = nil // or net/http would add its own

@@ -385,3 +385,44 @@ func TestHTTP2PathIsNotRespelled(t *testing.T) {
 		}
 	}
 }
+
+func TestClientGoneWhileConnecting(t *testing.T) {
+	mute := raw(t, func(_ int, c net.Conn) { io.Copy(io.Discard, c) })
+	u := to(strings.Replace(mute, "http:", "https:", 1))
+	for _, protocol := range []string{"http1", "h2"} {
+		u.Protocol = protocol
+		r := newRig(t, u)
+		w := &recorder{waiting: make(chan struct{}, 1)}
+		x := r.exchange("GET", "/")
+		done := make(chan decision.Verdict, 1)
+		go func() { done <- r.f.Forward(context.Background(), x, w) }()
+		<-w.waiting
+		w.leave()
+		mustRefuse(t, <-done, decision.ClientGone)
+		if s := r.pools.Status()[0].Targets[0]; s.Failures != 0 {
+			t.Errorf("%s: the target is blamed", protocol)
+		}
+	}
+}
+
+// TestHTTP2KeptConnectionBreaks: it may do so at any moment, also while the next request is being written.
+func TestHTTP2KeptConnectionBreaks(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(describe))
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
+	defer s.Close()
+	u := to(s.URL)
+	u.Protocol = "h2c"
+	r := newRig(t, u)
+	for range 30 {
+		x := r.exchange("PUT", "/")
+		x.Body = bodyOf("text")
+		w, v := r.send(x)
+		mustPass(t, v)
+		if string(w.sent) != "text" {
+			t.Errorf("%q", w.sent)
+		}
+		s.CloseClientConnections()
+	}
+}

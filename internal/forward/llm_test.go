@@ -89,7 +89,7 @@ func TestModelCall(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			h := func(w http.ResponseWriter, r *http.Request) {
 				b, _ := io.ReadAll(r.Body)
-				if string(b) != "HELLO"+strings.Repeat("X", 100_000)+"!" || r.URL.RequestURI() != "/base/v1/chat" || r.Header.Get("Accept-Encoding") != "" || strings.Contains(r.Header.Get("Authorization"), canary) {
+				if string(b) != "HELLO"+strings.Repeat("X", 100_000)+"!" || r.URL.RequestURI() != "/base/v1/chat" || r.Header.Get("Accept-Encoding") != "identity" || strings.Contains(r.Header.Get("Authorization"), canary) {
 					t.Errorf("%d bytes, %s, %v", len(b), r.URL.RequestURI(), r.Header)
 				}
 				w.Header().Set("Content-Type", "application/json")

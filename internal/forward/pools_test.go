@@ -416,6 +416,67 @@ func TestReloadKeepsEqualPools(t *testing.T) {
 	a.Discard()
 }
 
+func TestNewCertificateIsANewPool(t *testing.T) {
+	url, ca := tlsServer(t, false, nil, describe)
+	pools := NewPools(PoolOptions{Logger: quiet})
+	defer pools.Close()
+	prepare := func() *pool {
+		set, err := pools.Prepare(map[string]policy.Upstream{"orders": overTLS(url, ca)}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set.Commit()
+		return set.Upstream("orders").(*Upstream).pool
+	}
+	first := prepare()
+	if prepare() != first {
+		t.Error("the pool was not kept")
+	}
+	b, err := os.ReadFile(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(ca, append(b, b...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if prepare() == first {
+		t.Error("a replaced CA file was not read")
+	}
+}
+
+func TestChecksSpeakTheProtocol(t *testing.T) {
+	seen := make(chan string, 1)
+	h := func(w http.ResponseWriter, r *http.Request) {
+		seen <- r.Proto + " " + r.URL.Path + " " + r.UserAgent()
+		w.WriteHeader(204)
+	}
+	tls1, ca1 := tlsServer(t, false, nil, h)
+	tls2, ca2 := tlsServer(t, true, nil, h)
+	h2c := to(h2cServer(t, h))
+	h2c.Protocol = "h2c"
+	for want, u := range map[string]policy.Upstream{"HTTP/1.1": overTLS(tls1, ca1), "HTTP/2.0": overTLS(tls2, ca2), "HTTP/2.0 ": h2c} {
+		r := newRig(t, u)
+		p := r.up.(*Upstream).pool
+		p.check = &policy.HealthCheck{Path: "/healthz"}
+		client := p.checkClient()
+		if err := p.ask(context.Background(), client, p.targets[0]); err != nil {
+			t.Fatal(err)
+		}
+		client.CloseIdleConnections()
+		if got := <-seen; got != strings.TrimSpace(want)+" /healthz postern-health" {
+			t.Errorf("%s, want %s", got, want)
+		}
+		p.check.Status = []int{200}
+		client = p.checkClient()
+		if err := p.ask(context.Background(), client, p.targets[0]); err == nil {
+			t.Error("204 was accepted where only 200 is")
+		}
+		client.CloseIdleConnections()
+		<-seen
+		p.check = nil
+	}
+}
+
 func TestPrepareRefusesMistakes(t *testing.T) {
 	dir := t.TempDir()
 	junk := dir + "/junk.pem"
