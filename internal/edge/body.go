@@ -45,7 +45,7 @@ type body struct {
 	fetching bool       // somebody reads from src
 	peeked   []byte     // the body from its start
 	off      int        // how much of peeked was read
-	complete bool       // peeked is the whole body
+	complete bool       // all of it was taken from src
 	reading  bool       // Read was called: no Peek any more
 	replaced bool
 	taken    int64    // bytes taken from src
@@ -149,6 +149,9 @@ func (b *body) fetch(p []byte) (int, error) {
 			return 0, b.fault
 		}
 	}
+	if err == io.EOF || b.length >= 0 && b.taken == b.length {
+		b.complete = true
+	}
 	if err != nil && err != io.EOF {
 		if b.closed.Load() {
 			err = errBodyClosed
@@ -232,8 +235,7 @@ func (b *body) extend(most int) error {
 	room := b.peeked[len(b.peeked):min(cap(b.peeked), most)]
 	n, err := b.fetch(room)
 	b.peeked = b.peeked[:len(b.peeked)+n]
-	if b.length >= 0 && int64(len(b.peeked)) == b.length || err == io.EOF {
-		b.complete = true
+	if b.complete {
 		return nil
 	}
 	return err
@@ -317,6 +319,14 @@ func (b *body) outstanding(remaining func() int64, most int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return !b.fetching && (b.fault != nil || remaining() > most)
+}
+
+// leftOver reports the same for net/http: it reads a modest rest itself, unless the answer may overtake the request
+// (duplex), when nothing may be left.
+func (b *body) leftOver(duplex bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.fault != nil || duplex && !b.complete
 }
 
 // refusal is the verdict of a body that went wrong while somebody read it, if it did.

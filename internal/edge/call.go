@@ -59,6 +59,7 @@ func begin(x *gate.Exchange, env *gate.Env) {
 type engineSink interface {
 	forward.Sink
 	abort()                            // what was sent must not pass for a whole answer
+	forwarding()                       // an answer may begin before the request has ended
 	setOwn()                           // the answer is the gateway's own
 	isEnded() bool                     // End or Upgrade succeeded
 	result() (status int, bytes int64) // what was sent; zero when nothing was
@@ -69,17 +70,17 @@ func (s *Server) run(ctx context.Context, cl *call, w engineSink, set *settings,
 	sh.inFlight.Add(1)
 	s.attempt(ctx, cl, w, set)
 	cl.body.quiesce()
-	s.finish(ctx, cl, w, sh)
+	s.finish(cl, w, sh)
 	sh.inFlight.Add(-1)
 }
 
 // refuseUnread answers a request that could not be read far enough to be judged.
-func (s *Server) refuseUnread(ctx context.Context, cl *call, w engineSink, v decision.Verdict, sh *shard) {
+func (s *Server) refuseUnread(cl *call, w engineSink, v decision.Verdict, sh *shard) {
 	sh.inFlight.Add(1)
 	cl.current = s.opts.Current()
 	cl.x.Trace.Add("route", v)
 	s.refuse(cl, w, v)
-	s.finish(ctx, cl, w, sh)
+	s.finish(cl, w, sh)
 	sh.inFlight.Add(-1)
 }
 
@@ -146,6 +147,7 @@ func (s *Server) pass(ctx context.Context, cl *call, w engineSink) {
 			return
 		}
 	}
+	w.forwarding()
 	v := s.opts.Forwarder.Forward(ctx, x, w)
 	if v.Passed() {
 		if !w.isEnded() { // a defect of the forwarder; the caller must not suffer a half answer
@@ -157,11 +159,12 @@ func (s *Server) pass(ctx context.Context, cl *call, w engineSink) {
 		}
 		return
 	}
-	gateName := "upstream"
-	if fault, ok := cl.body.refusal(); ok && !w.Committed() {
-		v, gateName = fault, "route"
+	if fault, bad := cl.body.refusal(); bad && !w.Committed() && !w.isEnded() {
+		x.Trace.Add("route", fault) // what the caller sent is at fault, however the forwarder put it
+		s.refuse(cl, w, fault)
+		return
 	}
-	x.Trace.Add(gateName, v)
+	x.Trace.Add("upstream", v)
 	x.Verdict = v
 	switch {
 	case w.isEnded(): // broken off, but ended in a way that says so (an error event in a stream)
@@ -228,7 +231,9 @@ func (s *Server) fault(cl *call, w engineSink) {
 }
 
 // finish accounts for the exchange: exactly once, whatever happened before.
-func (s *Server) finish(ctx context.Context, cl *call, w engineSink, sh *shard) {
+//
+// Settlers get a context of their own: giving back what was reserved must not fail because the caller has left.
+func (s *Server) finish(cl *call, w engineSink, sh *shard) {
 	x := &cl.x
 	defer func() {
 		if p := recover(); p != nil {
@@ -245,7 +250,7 @@ func (s *Server) finish(ctx context.Context, cl *call, w engineSink, sh *shard) 
 	}
 	x.Result.Done = elapsed(x)
 	if x.Op != nil {
-		x.Op.Chain.Settle(ctx, x, x.Usage)
+		x.Op.Chain.Settle(context.Background(), x, x.Usage)
 	}
 	sh.observe(x)
 	if s.opts.Recorder != nil {

@@ -259,7 +259,7 @@ func (c *conn) unreadable(cl *call, err error) (keep bool) {
 	x.Header = nil
 	cl.fast.closes = true
 	cl.body.reset(nil, x, 0, -1, 0)
-	c.l.server.refuseUnread(c.ctx, cl, &cl.fast, v, c.shard)
+	c.l.server.refuseUnread(cl, &cl.fast, v, c.shard)
 	if !cl.fast.broken {
 		c.linger()
 	}

@@ -284,6 +284,9 @@ func (w *fastSink) Gone() bool { return w.c.Gone() }
 // abort makes sure that the caller cannot take what it got for a whole answer.
 func (w *fastSink) abort() { w.broken = true }
 
+// forwarding has nothing to prepare: the fast engine reads and writes independently.
+func (w *fastSink) forwarding() {}
+
 // setOwn says that the answer is the gateway's and not an upstream's.
 func (w *fastSink) setOwn() { w.own = true }
 

@@ -310,7 +310,11 @@ func TestBodyLimit(t *testing.T) {
 // TestRefusalWithUnreadBody sends a body that nobody reads: the caller must be able to read the refusal, and a small
 // body does not cost the connection.
 func TestRefusalWithUnreadBody(t *testing.T) {
-	w := newWorld(t)
+	engines(t, testRefusalWithUnreadBody)
+}
+
+func testRefusalWithUnreadBody(t *testing.T, engine func(*policy.Listener)) {
+	w := newWorld(t, engine)
 	w.judge = refuseWith(decision.PermissionMissing)
 	t.Run("small", func(t *testing.T) {
 		c := w.dial()

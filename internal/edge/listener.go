@@ -225,11 +225,16 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
 }
 
-// replace gives the listener a new configuration. Connections of the old one finish their request and close.
-func (l *listener) replace(sp *spec) {
+// replace gives the listener a new configuration for new connections and returns the old one.
+func (l *listener) replace(sp *spec) *spec {
 	sp.web.start(l)
 	old := l.spec.Swap(sp)
 	old.retired.Store(true)
+	return old
+}
+
+// retireReplaced lets connections of a replaced configuration finish their request and close.
+func (l *listener) retireReplaced(old *spec) {
 	ctx, cancel := context.WithTimeout(context.Background(), old.set.drain)
 	defer cancel()
 	l.retire(ctx, old)

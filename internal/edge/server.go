@@ -98,7 +98,8 @@ func (s *Server) Reload(ctx context.Context, listeners []policy.Listener) error 
 	for key, sp := range specs {
 		if old := s.listeners[key]; old != nil {
 			if old.spec.Load() != sp {
-				s.retiring.Go(func() { old.replace(sp) })
+				replaced := old.replace(sp)
+				s.retiring.Go(func() { old.retireReplaced(replaced) })
 			}
 			continue
 		}

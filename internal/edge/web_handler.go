@@ -31,9 +31,6 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if g := guardOf(r); g != nil && r.RequestURI == refusedTarget && g.refused.Load() != nil {
 		w.serveRefused(cl, sink, g.refused.Load(), ls)
 	} else {
-		if r.ProtoMajor == 1 {
-			_ = sink.rc.EnableFullDuplex()
-		}
 		describeWeb(x, r)
 		cl.body.reset(src, x, r.ContentLength, ls.set.bodyBytes, ls.set.body)
 		if r.ContentLength != 0 {
@@ -43,7 +40,7 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		if v, ok := strictWeb(x, r, ls.set); ok {
 			w.server.run(r.Context(), cl, sink, ls.set, ls.shard)
 		} else {
-			w.server.refuseUnread(r.Context(), cl, sink, v, ls.shard)
+			w.server.refuseUnread(cl, sink, v, ls.shard)
 		}
 	}
 	stop()
@@ -72,7 +69,7 @@ func (w *web) serveRefused(cl *call, sink *webSink, h *refusedHead, ls *lease) {
 	if malformed, ok := h.err.(*http1.ParseError); ok {
 		v = malformedVerdict(malformed, ls.set)
 	}
-	w.server.refuseUnread(context.Background(), cl, sink, v, ls.shard)
+	w.server.refuseUnread(cl, sink, v, ls.shard)
 }
 
 // describeWeb copies a net/http request into the exchange. Fields come in the order of their names, because net/http forgets

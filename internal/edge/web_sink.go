@@ -36,7 +36,17 @@ type webSink struct {
 	broken   bool
 	own      bool
 	closes   bool
+	duplex   bool     // net/http does not read the rest of the body before it answers
 	conn     net.Conn // after an upgrade
+}
+
+// forwarding lets the answer begin while the request body is still being read. net/http cannot use a connection again
+// on which that happened unless the body was read to its end (it would read in two places at once), so it is not switched
+// on for refusals, and an answer that comes early closes the connection.
+func (w *webSink) forwarding() {
+	if w.http1 && w.x.Body != gate.NoBody {
+		w.duplex = w.rc.EnableFullDuplex() == nil
+	}
 }
 
 // Interim implements forward.Sink.
@@ -80,7 +90,7 @@ func (w *webSink) Head(status int, h header.List, length int64) error {
 	if length >= 0 && status != 204 {
 		m.Set("Content-Length", strconv.FormatInt(length, 10))
 	}
-	if w.http1 && (w.closes || w.sp.retired.Load() || w.x.Body != gate.NoBody && w.body.outstanding(func() int64 { return 0 }, 0)) {
+	if w.http1 && (w.closes || w.sp.retired.Load() || w.x.Body != gate.NoBody && w.body.leftOver(w.duplex)) {
 		m.Set("Connection", "close")
 	}
 	return nil
