@@ -29,6 +29,7 @@ type Options struct {
 	Data   string            // data folder; a new one
 	Admin  string            // address of the management API; a free port on loopback
 	Env    map[string]string // besides PATH and HOME
+	Args   []string          // further arguments of serve
 }
 
 // Process is a running gateway.
@@ -77,7 +78,7 @@ func Launch(t testing.TB, o Options) *Process {
 	}
 	p.ConfigFile = filepath.Join(t.TempDir(), "postern.yaml")
 	p.WriteConfig(o.Config)
-	p.cmd = exec.Command(Binary(t), "serve", "--data", p.Data, "--config", p.ConfigFile, "--admin", p.Admin)
+	p.cmd = exec.Command(Binary(t), append([]string{"serve", "--data", p.Data, "--config", p.ConfigFile, "--admin", p.Admin}, o.Args...)...)
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TZ=UTC"}
 	for k, v := range o.Env {
 		p.cmd.Env = append(p.cmd.Env, k+"="+v)
