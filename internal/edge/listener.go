@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,10 +62,12 @@ type listener struct {
 	connsMu sync.Mutex
 	conns   []*conn             // fast engine
 	leases  map[*lease]struct{} // connections handed to the standard engine
+	fresh   map[*lease]struct{} // connections of which nothing is known yet: PROXY header, TLS handshake
+	over    bool                // nothing may be added any more
 }
 
 func newListener(s *Server, ln net.Listener, sp *spec) *listener {
-	l := &listener{server: s, ln: ln, accepted: make(chan struct{}), done: make(chan struct{}), leases: map[*lease]struct{}{}}
+	l := &listener{server: s, ln: ln, accepted: make(chan struct{}), done: make(chan struct{}), leases: map[*lease]struct{}{}, fresh: map[*lease]struct{}{}}
 	l.spec.Store(sp)
 	return l
 }
@@ -115,6 +119,9 @@ func (l *listener) receive(nc net.Conn, sp *spec) {
 	ls.shard.connections.Add(1)
 	ls.tcp, _ = nc.(*net.TCPConn)
 	ls.peer = addrPort(nc.RemoteAddr())
+	l.connsMu.Lock()
+	l.fresh[ls] = struct{}{}
+	l.connsMu.Unlock()
 	defer func() {
 		if p := recover(); p != nil {
 			l.server.log.panicked(nil, p)
@@ -149,9 +156,14 @@ func (l *listener) count() int {
 
 func (l *listener) remember(c *conn) {
 	l.connsMu.Lock()
+	delete(l.fresh, c.lease)
 	c.place = len(l.conns)
 	l.conns = append(l.conns, c)
+	over := l.over
 	l.connsMu.Unlock()
+	if over {
+		_ = c.nc.Close()
+	}
 	if l.draining.Load() || c.sp.retired.Load() {
 		c.closing.Store(true)
 	}
@@ -194,6 +206,7 @@ func (ls *lease) release() {
 		ls.shard.connections.Add(-1)
 		ls.l.connsMu.Lock()
 		delete(ls.l.leases, ls)
+		delete(ls.l.fresh, ls)
 		ls.l.connsMu.Unlock()
 	})
 }
@@ -212,8 +225,13 @@ func (ls *lease) CloseWrite() error {
 // hand notes that the standard engine has the connection from here on.
 func (ls *lease) hand() {
 	ls.l.connsMu.Lock()
+	delete(ls.l.fresh, ls)
 	ls.l.leases[ls] = struct{}{}
+	over := ls.l.over
 	ls.l.connsMu.Unlock()
+	if over {
+		_ = ls.Close()
+	}
 }
 
 func addrPort(a net.Addr) netip.AddrPort {
@@ -269,7 +287,16 @@ func (l *listener) shutdown(ctx context.Context) error {
 	clean = l.waitUpgraded(ctx) && clean
 	l.closeRest()
 	close(l.done)
-	l.background.Wait()
+	ended := make(chan struct{})
+	go func() {
+		l.background.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(lastWait): // somebody below ignores that its caller is gone; the process must be able to end
+		clean = false
+	}
 	if !clean {
 		return fmt.Errorf("listener %q: requests still in progress after %v were broken off", sp.policy.Name, sp.set.drain)
 	}
@@ -279,6 +306,7 @@ func (l *listener) shutdown(ctx context.Context) error {
 const (
 	backlogWait = 20 * time.Millisecond
 	drainLook   = 20 * time.Millisecond
+	lastWait    = 5 * time.Second
 	// drainIdle is how long a connection has to be idle before a drain closes it. A client that is busy sends its next
 	// request before that, is answered, and told that the connection closes; closing at once would lose requests on their way.
 	drainIdle = 250 * time.Millisecond
@@ -337,11 +365,9 @@ func (l *listener) waitUpgraded(ctx context.Context) bool {
 // closeRest breaks off what the drain time did not suffice for.
 func (l *listener) closeRest() {
 	l.connsMu.Lock()
-	conns := append([]*conn(nil), l.conns...)
-	leases := make([]*lease, 0, len(l.leases))
-	for ls := range l.leases {
-		leases = append(leases, ls)
-	}
+	l.over = true
+	conns := slices.Clone(l.conns)
+	leases := slices.AppendSeq(slices.Collect(maps.Keys(l.leases)), maps.Keys(l.fresh))
 	l.connsMu.Unlock()
 	for _, c := range conns {
 		c.cancel()
