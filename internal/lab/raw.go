@@ -38,6 +38,10 @@ func parseRaw(text string) ([]Request, error) {
 	if err := r.locate(start[1], "http"); err != nil {
 		return nil, err
 	}
+	if l, err := splitURL(r.URL); err == nil && !header.EqualFold(l.authority, r.Header.Get("Host")) && r.Header.Has("Host") {
+		return nil, fmt.Errorf("line 1 names the host %q and the Host field %q; the gateway answers such a message with 400 request.malformed",
+			clip(l.authority), clip(r.Header.Get("Host")))
+	}
 	r.setBody(body)
 	return []Request{r}, nil
 }
@@ -78,16 +82,22 @@ func (r *Request) locate(target, scheme string) error {
 // setBody takes the text behind the empty line as the body. Where the message says how long it is, a line end that an
 // editor added is dropped, and a length that does not fit is noted and corrected, as a client would send it.
 func (r *Request) setBody(body string) {
-	if r.Header.Has("Transfer-Encoding") && strings.TrimSpace(body) != "" {
-		if plain, ok := unchunk(body); ok {
+	if r.Header.Has("Transfer-Encoding") && !r.Header.Has("Content-Length") && strings.TrimSpace(body) != "" {
+		if plain, ok := unchunk(body); ok && strings.EqualFold(r.Header.Get("Transfer-Encoding"), "chunked") {
 			body = plain
+			r.Header.Del("Transfer-Encoding")
+			r.Header.Set("Content-Length", fmt.Sprint(len(body)))
 		} else {
-			r.Notes = append(r.Notes, "the body is not chunked although Transfer-Encoding says so; it is taken as it is")
+			r.Notes = append(r.Notes, "the body is not chunked as Transfer-Encoding says; it is taken as it is")
+			r.Body = []byte(body)
+			return
 		}
-		r.Header.Del("Transfer-Encoding")
-		r.Header.Set("Content-Length", fmt.Sprint(len(body)))
 	}
 	declared, n := r.Header.Lookup("Content-Length")
+	if n > 1 || n == 1 && r.Header.Has("Transfer-Encoding") { // two lengths: what the gateway makes of that is the question
+		r.Body = []byte(body)
+		return
+	}
 	if trimmed := strings.TrimRight(body, "\r\n"); n == 1 && declared == fmt.Sprint(len(trimmed)) {
 		body = trimmed
 	} else if n == 0 {

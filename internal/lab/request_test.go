@@ -102,6 +102,7 @@ func TestParseRequestMistakes(t *testing.T) {
 		{"line break in a header", "curl http://a -H $'A: b\\r\\nC: d'", "", "the value of the header field A has control characters"},
 		{"method", "curl -X 'P OST' http://a", "", `"P OST" is no method`},
 		{"raw without host", "GET / HTTP/1.1\n\n", "", "the request names no host: add a Host field"},
+		{"raw with two hosts", "GET http://b/ HTTP/1.1\nHost: a\n\n", "", "line 1 names the host \"b\" and the Host field \"a\""},
 		{"raw folded", "GET / HTTP/1.1\nHost: a\n b\n\n", "", "line 3: begins with a space"},
 		{"raw colon", "GET / HTTP/1.1\nHost : a\n\n", "", "line 2: there is a space before the colon"},
 		{"raw no field", "GET / HTTP/1.1\nHost: a\nnonsense\n\n", "", `line 3: "nonsense" is no header field`},

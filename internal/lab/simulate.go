@@ -121,7 +121,11 @@ func judge(ctx context.Context, snap *snapshot.Snapshot, env *gate.Env, x *gate.
 	if b, ok := x.Body.(*body); ok {
 		b.x, b.most = x, mostBody(snap.Document)
 	}
-	snap.Judge(ctx, x, gate.Exhaust)
+	if v, bad := unreadable(x, snap.Document); bad {
+		x.Trace.Add(decision.RequestMalformed.Gate, v)
+	} else {
+		snap.Judge(ctx, x, gate.Exhaust)
+	}
 	r := Result{Name: req.Name, Method: req.Method, URL: redactURL(req.URL), Generation: snap.Generation, Notes: slices.Clone(req.Notes)}
 	if op := x.Op; op != nil {
 		r.Operation = &Operation{op.API, op.Version, op.Name, op.Title, op.Method, op.Template, op.Pointer}

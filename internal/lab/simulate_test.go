@@ -123,3 +123,28 @@ func TestTheJSONOfAResultIsStable(t *testing.T) {
 		t.Errorf("\n got %s\nwant %s", b, want)
 	}
 }
+
+// What the data plane would not even read, the lab must not call allowed.
+func TestSimulateReadsAsStrictlyAsTheDataPlane(t *testing.T) {
+	p := newPast(t)
+	for _, c := range []struct{ name, message, reason string }{
+		{"two lengths", "POST /orders/ HTTP/1.1\nHost: a\nContent-Length: 2\nContent-Length: 2\n\n{}", "request.malformed"},
+		{"length and chunks", "POST /orders/ HTTP/1.1\nHost: a\nContent-Length: 2\nTransfer-Encoding: chunked\n\n0\n\n", "request.malformed"},
+		{"unknown coding", "POST /orders/ HTTP/1.1\nHost: a\nTransfer-Encoding: gzip, chunked\n\nx", "request.malformed"},
+		{"two hosts", "GET /orders/ HTTP/1.1\nHost: a\nHost: b\n\n", "request.malformed"},
+		{"not ASCII", "GET /caf\u00e9 HTTP/1.1\nHost: a\n\n", "request.malformed"},
+		{"a strange expectation", "POST /orders/ HTTP/1.1\nHost: a\nExpect: tea\nContent-Length: 2\n\n{}", "request.expectation"},
+		{"a large header", "GET /orders/ HTTP/1.1\nHost: a\nCookie: " + strings.Repeat("x", 40_000) + "\n\n", "request.header_too_large"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			requests, err := lab.ParseRequest([]byte(c.message), lab.HintRaw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := lab.Simulate(t.Context(), p.snap, p.env, requests[0])
+			if got.Verdict != lab.Refused || got.Reason != c.reason || got.Gates[3].Outcome != lab.NotReached {
+				t.Errorf("%s %s\n%s", got.Verdict, got.Reason, outcomes(got.Gates))
+			}
+		})
+	}
+}
