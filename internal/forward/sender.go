@@ -29,6 +29,7 @@ type sender struct {
 	wrote    int64 // bytes on the connection
 	touched  bool  // the body was read from
 	complete bool
+	halted   bool  // it was told to stop before it was done: errors are no news then
 	bodyErr  error // of the caller
 	err      error // of the connection
 }
@@ -72,11 +73,12 @@ func (s *sender) run(whole bool) {
 		s.touched = true
 		s.complete = s.copyChunked()
 	}
+	s.halted = s.stop.Load() // before the deadline below wakes the reader of the answer, which halts this
 	switch {
-	case s.bodyErr != nil && !s.stop.Load():
+	case s.bodyErr != nil && !s.halted:
 		// The rest will never come. Ending the connection is what tells the target that the request is incomplete.
 		s.cn.SetDeadline(epoch) //nolint:errcheck // the connection is given up
-	case isTimeout(s.err) && !s.stop.Load():
+	case isTimeout(s.err) && !s.halted:
 		s.cn.SetDeadline(epoch) //nolint:errcheck // as above
 	default:
 		s.cn.answerDue(s.first)
@@ -177,9 +179,9 @@ func (s *sender) cause(c *call, f *fault) *fault {
 	switch {
 	case c.w.Gone():
 		return goneFault()
-	case s.bodyErr != nil && !s.stop.Load():
+	case s.bodyErr != nil && !s.halted:
 		return bodyFault(s.bodyErr)
-	case s.err != nil && isTimeout(s.err) && !s.stop.Load():
+	case s.err != nil && isTimeout(s.err) && !s.halted:
 		return c.timedOut(s.cn, phaseWrite, s.err)
 	case s.err != nil && s.wrote == 0 && s.cn.plain && kernelTookNothing(0, s.err) && !c.handed:
 		f.unsent, f.stale = true, s.cn.reused
