@@ -61,8 +61,13 @@ func (a *app) demo(ctx context.Context, f serveFlags, gateway string) error {
 
 // tryThis is what the demo prints: the addresses, then a request that passes, one that is refused, the remedy, and a chat.
 func tryThis(gateway, admin, bootstrap string, keys demo.Keys) string {
+	where := ""
+	if admin != defaultManagement {
+		where = " --address http://" + admin
+	}
 	return strings.NewReplacer(
 		"GATEWAY", "http://"+gateway, "ADMIN", "http://"+admin, "READER", keys.Reader, "WRITER", keys.Writer, "BOOTSTRAP", bootstrap,
+		"PROGRAM", os.Args[0], "WHERE", where,
 	).Replace(demoText(bootstrap != ""))
 }
 
@@ -87,14 +92,14 @@ Postern is running.   gateway GATEWAY   management API ADMIN (start page, OpenAP
 
 `
 	if first {
-		text += `The remedy for 2 is a role with orders:create. Sign in with the one-time bootstrap token and grant it; then 2 passes:
+		text += `The remedy for 2 is a role with orders:create. In another terminal, sign in with the one-time bootstrap token, ask for the
+whole story by the trace id in the answer, grant the role, and send 2 again:
 
-  bootstrap token: BOOTSTRAP
+  echo BOOTSTRAP | PROGRAM loginWHERE
+  PROGRAM explain TRACE
+  PROGRAM applications grant shop-web order-writer
 
-  TOKEN=$(curl -s ADMIN/api/v1/session -H 'Content-Type: application/json' \
-    -d '{"bootstrap_token":"BOOTSTRAP","as":"bearer"}' | sed 's/.*"token":"\([^"]*\)".*/\1/')
-  curl -X PATCH ADMIN/api/v1/applications/shop-web -H "Authorization: Bearer $TOKEN" \
-    -H 'Content-Type: application/json' -d '{"roles":["order-writer","model-user"]}'
+bootstrap token: BOOTSTRAP
 
 `
 	}

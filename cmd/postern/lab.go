@@ -57,7 +57,7 @@ func (l *labAdapter) Simulate(ctx context.Context, r admin.SimulateRequest) (any
 
 // Explain implements admin.Lab.
 func (l *labAdapter) Explain(ctx context.Context, trace decision.TraceID, asker decision.Disclosure) (any, error) {
-	record, err := l.node.db.Records().Record(ctx, trace)
+	record, err := l.node.records.Get(ctx, trace)
 	if err != nil {
 		return nil, err
 	}

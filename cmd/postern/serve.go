@@ -16,6 +16,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// defaultManagement is where the management API listens unless told otherwise: reachable from this machine only.
+const defaultManagement = "127.0.0.1:8081"
+
 // serveFlags are what `postern serve` and `postern demo` share.
 type serveFlags struct {
 	data         string
@@ -33,7 +36,7 @@ type serveFlags struct {
 
 func (f *serveFlags) register(c *cobra.Command, data string) {
 	c.Flags().StringVar(&f.data, "data", data, "folder for configuration, directory, records and certificates")
-	c.Flags().StringVar(&f.admin, "admin", "127.0.0.1:8081", "address of the management API")
+	c.Flags().StringVar(&f.admin, "admin", defaultManagement, "address of the management API")
 	c.Flags().StringSliceVar(&f.adminHosts, "admin-host", nil, "names the management API may be called by, besides localhost and IP addresses")
 	c.Flags().BoolVar(&f.public, "admin-public", false, "allow --admin to be an address that other machines reach, in plain HTTP")
 	c.Flags().StringVar(&f.accessLog, "access-log", "", "also write one JSON line a call to this file, or to standard output with -")

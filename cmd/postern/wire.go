@@ -19,6 +19,7 @@ import (
 	"postern/internal/calllog"
 	"postern/internal/change"
 	"postern/internal/counter"
+	"postern/internal/decision"
 	"postern/internal/directory"
 	"postern/internal/edge"
 	"postern/internal/follow"
@@ -27,8 +28,10 @@ import (
 	"postern/internal/policy"
 	"postern/internal/provider"
 	"postern/internal/provider/openai"
+	"postern/internal/record"
 	"postern/internal/snapshot"
 	"postern/internal/sqlite"
+	"postern/internal/store"
 )
 
 // node is one running Postern: everything, assembled. This file is the only place that knows all parts.
@@ -122,11 +125,27 @@ func openNode(ctx context.Context, f serveFlags, log *slog.Logger, stdout io.Wri
 		ACMEDir:   filepath.Join(n.db.Folder(), "acme"),
 	})
 	n.admin, err = admin.New(admin.Options{
-		Store: n.db, Records: n.db.Records(), Config: n.changes, Lab: &labAdapter{node: n, env: env},
+		Store: n.db, Records: n.remembered(), Config: n.changes, Lab: &labAdapter{node: n, env: env},
 		Changed: n.sync, Operations: n.operations, Status: n.status, Ready: n.notReady,
 		Gatherer: n.metrics(), Hosts: f.adminHosts, Version: version, Now: time.Now, Logger: log,
 	})
 	return n, err
+}
+
+// remembered is the call records including those that wait to be written, so that a refusal of a moment ago is found.
+func (n *node) remembered() store.Records { return freshRecords{n.db.Records(), n.records} }
+
+type freshRecords struct {
+	store.Records
+	log *calllog.Log
+}
+
+func (r freshRecords) Record(ctx context.Context, id decision.TraceID) (record.Record, error) {
+	return r.log.Get(ctx, id)
+}
+
+func (r freshRecords) FindRecords(ctx context.Context, q record.Query) ([]record.Record, error) {
+	return r.log.Find(ctx, q)
 }
 
 // current is what the data plane judges by.
@@ -239,7 +258,7 @@ func (n *node) close(ctx context.Context) error {
 // metrics gathers what every part counts.
 func (n *node) metrics() prometheus.Gatherer {
 	r := prometheus.NewRegistry()
-	r.MustRegister(n.edge, n.pools.Collector(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(n.edge, n.pools.Collector(), n.records, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
 }
 
