@@ -116,7 +116,7 @@ func (c *call) roundTrip(cn *conn, keep *bool) *fault {
 		c.sent()
 		return f
 	}
-	if s.halt(); f != nil || !s.complete {
+	if s.halt(f == nil); f != nil || !s.complete {
 		*keep = false
 	}
 	c.consumed = c.consumed || s.touched

@@ -441,3 +441,40 @@ func TestUpstreamThatDoesNotRead(t *testing.T) {
 		}
 	}
 }
+
+// TestUploadKeepsTheCaller: an answer that comes as soon as the request is complete must not cost the caller its connection,
+// nor the gateway its own, however the two goroutines are scheduled.
+func TestUploadKeepsTheCaller(t *testing.T) {
+	url := server(t, func(w http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		io.WriteString(w, strings.Repeat("x", int(n%7)))
+	})
+	h2c := h2cServer(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
+	text := strings.Repeat("y", mostBuffered+1)
+	for _, protocol := range []string{"http1", "h2c"} {
+		u := to(url)
+		if protocol == "h2c" {
+			u = to(h2c)
+		}
+		u.Protocol = protocol
+		r := newRig(t, u)
+		for i := range 200 {
+			b := bodyOf(text)
+			if i%2 == 0 {
+				b = streamOf(strings.NewReader(text))
+			}
+			x := r.exchange("POST", "/")
+			x.Body = b
+			_, v := r.send(x)
+			mustPass(t, v)
+			select {
+			case <-b.broken:
+				t.Fatalf("%s: call %d interrupted a body that had been sent", protocol, i)
+			default:
+			}
+		}
+		if s := r.pools.Status()[0].Targets[0]; protocol == "http1" && s.Idle != 1 {
+			t.Errorf("%d connections kept", s.Idle)
+		}
+	}
+}

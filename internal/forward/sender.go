@@ -22,6 +22,7 @@ type sender struct {
 	first   time.Duration
 
 	stop     atomic.Bool
+	last     atomic.Bool // all of the body has been read from the caller
 	finished chan struct{}
 
 	// Read these after finished is closed.
@@ -63,6 +64,7 @@ func (s *sender) run(whole bool) {
 	switch {
 	case !s.write(s.out.B):
 	case whole:
+		s.last.Store(true)
 		if s.write(s.whole) {
 			s.sent, s.complete = int64(len(s.whole)), true
 		}
@@ -103,6 +105,9 @@ func (s *sender) copyFixed() bool {
 	defer bodyBuffers.Put(buf)
 	for s.sent < s.length {
 		n, err := s.body.Read(buf[:min(int64(len(buf)), s.length-s.sent)])
+		if s.sent+int64(n) == s.length {
+			s.last.Store(true)
+		}
 		if n > 0 && !s.write(buf[:n]) {
 			return false
 		}
@@ -141,6 +146,7 @@ func (s *sender) copyChunked() bool {
 			s.sent += int64(n)
 		}
 		if err == io.EOF {
+			s.last.Store(true)
 			s.out.B = http1.AppendLastChunk(s.out.B[:0], s.body.Trailer())
 			return s.write(s.out.B)
 		}
@@ -154,7 +160,8 @@ func (s *sender) copyChunked() bool {
 	}
 }
 
-// cancel tells the sender to stop, if it is not done.
+// cancel tells the sender to stop, if it is not done. A body that has been read to its end is not interrupted: that would cost
+// the caller its connection.
 func (s *sender) cancel() {
 	select {
 	case <-s.finished:
@@ -163,13 +170,30 @@ func (s *sender) cancel() {
 	}
 	s.stop.Store(true)
 	s.cn.cutWrite()
-	if i, ok := s.body.(Interrupter); ok {
+	if i, ok := s.body.(Interrupter); ok && !s.last.Load() {
 		i.Interrupt()
 	}
 }
 
-// halt cancels and waits until the sender has let go of the request body and the connection.
-func (s *sender) halt() {
+// grace is how long a sender may go on after the answer is complete. Usually the end of the request is on its way.
+const grace = 50 * time.Millisecond
+
+// halt waits for the sender, at first politely if there is time, until it has let go of the request body and the connection.
+func (s *sender) halt(polite bool) {
+	if polite && !s.stop.Load() {
+		select {
+		case <-s.finished:
+			return
+		default:
+		}
+		t := time.NewTimer(grace)
+		defer t.Stop()
+		select {
+		case <-s.finished:
+			return
+		case <-t.C:
+		}
+	}
 	s.cancel()
 	<-s.finished
 }
