@@ -36,7 +36,7 @@ type traceInput struct {
 func (s *Server) registerRecords() {
 	const tag = "records"
 	register(s, route{id: "list-records", method: "GET", path: "/records", tag: tag, summary: "Find call records, newest first",
-		about: "Viewers are told what the owner of the calling application may know. Users of a tenant see calls to its APIs. Looks by a security administrator are audited."}, s.listRecords)
+		about: "Viewers are told what the owner of the calling application may know. Users of a tenant see calls to its APIs, and with application those of its applications to any API. Looks by a security administrator are audited."}, s.listRecords)
 	register(s, route{id: "get-record", method: "GET", path: "/records/{trace}", tag: tag, summary: "Get the record of a call"}, s.getRecord)
 }
 
@@ -48,7 +48,12 @@ func (s *Server) listRecords(ctx context.Context, c *caller, in *recordsInput) (
 		if in.Tenant != "" && !c.sees(in.Tenant) {
 			return nil, notFound("tenant", in.Tenant)
 		}
-		in.Tenant = c.user.Tenant
+		// The owner of an application may follow its calls to the APIs of others, told as an owner is.
+		if own, err := s.ownApplication(ctx, c, in.Application); err != nil {
+			return nil, err
+		} else if !own {
+			in.Tenant = c.user.Tenant
+		}
 	}
 	if in.Status > 5 && in.Status < 100 {
 		return nil, problem(422, "invalid", "status is neither a status nor a class.", "Write a status from 100 to 599, or 4 or 5 for a class.")
@@ -80,7 +85,11 @@ func (s *Server) listRecords(ctx context.Context, c *caller, in *recordsInput) (
 	rows = rows[:min(len(rows), want)]
 	out := &listed[record.Record]{Body: page[record.Record]{Items: make([]record.Record, 0, len(rows))}}
 	for _, r := range rows {
-		r = cut(r, c.standing())
+		standing, ok := c.standingFor(r)
+		if !ok {
+			continue
+		}
+		r = cut(r, standing)
 		// A filter on what may not be told would tell it.
 		if matches(q.Reason, r.Reason) && matches(q.Gate, r.Gate) {
 			out.Body.Items = append(out.Body.Items, r)
@@ -124,8 +133,32 @@ func (s *Server) getRecord(ctx context.Context, c *caller, in *traceInput) (*str
 	return &struct{ Body record.Record }{cut(r, standing)}, nil
 }
 
-// visibleRecord reads a record and says how much of it the caller may be told: as operator of the tenant that publishes
-// the API, or as owner when the caller's tenant is the one that called.
+// standingFor says how much of a record the caller may be told: as operator of the tenant that publishes the API, as owner
+// when the caller's tenant is the one that called, and false when neither is so.
+func (c *caller) standingFor(r record.Record) (decision.Disclosure, bool) {
+	switch {
+	case c.sees(r.Tenant):
+		return c.standing(), true
+	case c.sees(r.CallerTenant):
+		return max(c.standing(), decision.ToOwner), true
+	}
+	return decision.ToOwner, false
+}
+
+// ownApplication reports whether an application, named in a filter, belongs to the caller's tenant.
+func (s *Server) ownApplication(ctx context.Context, c *caller, id string) (bool, error) {
+	if id == "" {
+		return false, nil
+	}
+	_, err := s.application(ctx, s.Store, c, id)
+	var p *Problem
+	if errors.As(err, &p) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// visibleRecord reads a record that the caller may see, and says how much of it.
 func (s *Server) visibleRecord(ctx context.Context, c *caller, trace string) (record.Record, decision.Disclosure, error) {
 	if s.Records == nil {
 		return record.Record{}, 0, noRecords()
@@ -139,11 +172,8 @@ func (s *Server) visibleRecord(ctx context.Context, c *caller, trace string) (re
 		return record.Record{}, 0, err
 	}
 	if err == nil {
-		switch {
-		case c.sees(r.Tenant):
-			return r, c.standing(), nil
-		case c.sees(r.CallerTenant):
-			return r, max(c.standing(), decision.ToOwner), nil
+		if standing, ok := c.standingFor(r); ok {
+			return r, standing, nil
 		}
 	}
 	return record.Record{}, 0, problem(404, "not_found", "There is no record of this trace.",

@@ -66,6 +66,22 @@ func TestWhoIsToldWhatOfACall(t *testing.T) {
 	if got := w.get(boss, "/api/v1/records?reason=ip.denied").items("trace"); !slices.Equal(got, []string{id}) {
 		t.Errorf("an administrator finds %v", got)
 	}
+	// Each tenant lists its part: the publisher calls to its API, the subscriber those of its application.
+	for session, want := range map[string][]string{publisher: {id}, subscriber: {}} {
+		if got := w.get(session, "/api/v1/records").items("trace"); !slices.Equal(got, want) {
+			t.Errorf("records %v, want %v", got, want)
+		}
+	}
+	mine := w.get(subscriber, "/api/v1/records?application=globex-shop")
+	if !slices.Equal(mine.items("trace"), []string{id}) || strings.Contains(string(mine.body), "ip.denied") {
+		t.Errorf("the subscriber's own calls: %s", mine.body)
+	}
+	if got := w.get(publisher, "/api/v1/records?application=globex-shop").items("reason"); !slices.Equal(got, []string{"ip.denied"}) {
+		t.Errorf("the publisher sees of its subscriber's calls: %v", got)
+	}
+	if got := w.get(subscriber, "/api/v1/records?application=acme-shop").items("trace"); len(got) != 0 {
+		t.Errorf("the subscriber sees another's calls: %v", got)
+	}
 	// A tenant that has nothing to do with the call cannot tell it from one that never was.
 	w.post(boss, "/api/v1/tenants", map[string]any{"id": "initech"}).want(201)
 	_, stranger := w.user(boss, "x@initech.example", "initech", "operator")
