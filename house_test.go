@@ -20,11 +20,11 @@ import (
 // floor never import each other. An entry ending in /* stands for each package below it.
 var floors = [][]string{
 	{"header"}, // the one word the other words need
-	{"decision", "policy", "directory", "llm"},
+	{"decision", "policy", "directory", "llm", "jose"},
 	{"record"},
 	{"gate", "http1", "store"},
 	{"provider"}, // translators see the exchange
-	{"gate/*", "provider/*", "fingerprint", "counter", "sqlite", "postgres", "valkey"},
+	{"gate/*", "provider/*", "fingerprint", "counter", "jwks", "sqlite", "postgres", "valkey"},
 	{"snapshot", "forward", "calllog", "follow"},
 	{"edge", "admin", "lab", "diagnose", "audit", "alert", "console", "demo", "change"},
 }

@@ -13,6 +13,8 @@ type Env struct {
 	Now       func() time.Time
 	Directory Directory
 	Counters  Counters
+	// KeySets has the keys of token issuers; nil: there is no way to get any.
+	KeySets KeySets
 	// Dry says that nothing may be spent or written: Counters peek, and upstream state is read only.
 	Dry bool
 }

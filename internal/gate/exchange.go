@@ -91,12 +91,18 @@ func (x *Exchange) Reset() {
 type Principal struct {
 	// Proven says that the credential verified, even if it is expired or revoked: the caller may be told exact reasons.
 	Proven      bool
-	Method      string // how: api_key
+	Method      string // how: api_key, jwt, introspection, basic, hmac, signature or certificate
 	Key         directory.Key
 	Application directory.Application
 	Tenant      directory.Tenant
 	Scopes      []string // what the credential is limited to
 	Plan        *Plan    // of the approved subscription; nil without one
+	// Issuer, Subject, Roles and Attributes come from what a token or certificate says, as far as the configuration maps it.
+	// They are shared and never change.
+	Issuer     string
+	Subject    string   // the user, when the caller acts for one
+	Roles      []string // besides those of the application
+	Attributes []Attribute
 	// Field is the header field the credential was read from, which forward removes, like copies of it in other fields.
 	Field string
 	// Subscription is the application's subscription to the API version, once gate/subscription looked it up.
@@ -104,6 +110,9 @@ type Principal struct {
 	// Digest is the SHA-256 of the credential presented. It has its place here so that a look-up allocates nothing.
 	Digest [32]byte
 }
+
+// Attribute is a named value that the caller's credential vouches for.
+type Attribute struct{ Name, Value string }
 
 // Asker returns the standing by which the caller of this very request is told things.
 func (x *Exchange) Asker() decision.Disclosure {
