@@ -5,10 +5,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,18 +33,18 @@ type acmeSet struct {
 
 // acmeUser is one certificate manager and how many specs use it.
 type acmeUser struct {
-	set    *acmeSet
-	key    string
-	config *certmagic.Config
-	issuer *certmagic.ACMEIssuer
-	cache  *certmagic.Cache
-	cancel context.CancelFunc
-	refs   int
-	once   sync.Once
+	set     *acmeSet
+	key     string
+	config  *certmagic.Config
+	issuer  *certmagic.ACMEIssuer
+	cache   *certmagic.Cache
+	domains []string
+	cancel  context.CancelFunc // nil until begin
+	refs    int
+	once    sync.Once
 }
 
-// use returns the manager for these settings and starts it if it is new. Certificates come in the background: until the
-// first is there, handshakes for its name fail.
+// use returns the manager for these settings. begin starts it.
 func (a *acmeSet) use(s *Server, p *policy.ACME) (*acmeUser, error) {
 	if s.opts.ACMEDir == "" {
 		return nil, errors.New("acme needs a data folder to keep certificates in")
@@ -77,7 +77,7 @@ func (a *acmeSet) use(s *Server, p *policy.ACME) (*acmeUser, error) {
 		Logger:           logger,
 	})
 	u.config = certmagic.New(u.cache, certmagic.Config{
-		Storage: &certmagic.FileStorage{Path: filepath.Join(s.opts.ACMEDir, "acme")},
+		Storage: &certmagic.FileStorage{Path: s.opts.ACMEDir},
 		Logger:  logger,
 		OnEvent: func(_ context.Context, event string, data map[string]any) error {
 			switch event {
@@ -98,19 +98,40 @@ func (a *acmeSet) use(s *Server, p *policy.ACME) (*acmeUser, error) {
 		CA: directory, TestCA: directory, Email: p.Email, Agreed: true, TrustedRoots: roots, Logger: logger,
 	})
 	u.config.Issuers = []certmagic.Issuer{u.issuer}
-	ctx, cancel := context.WithCancel(context.Background())
-	u.cancel = cancel
-	if err := u.config.ManageAsync(ctx, p.Domains); err != nil {
-		cancel()
-		u.cache.Stop()
-		return nil, fmt.Errorf("acme: %w", err)
-	}
+	u.domains = p.Domains
 	if a.users == nil {
 		a.users = map[string]*acmeUser{}
 	}
 	a.users[key] = u
 	a.active.Add(1)
 	return u, nil
+}
+
+// begin has the certificates fetched and renewed in the background; until the first is there, handshakes for its name fail.
+// It is called when the listeners are open, because the certificate authority calls back. certmagic opens ports of its own
+// for that unless somebody listens there already, so it is told where the gateway does; plain is nil when no listener
+// takes plain HTTP, and then http-01 is not offered.
+func (u *acmeUser) begin(secure, plain net.Addr) error {
+	u.set.mu.Lock()
+	defer u.set.mu.Unlock()
+	if u.cancel != nil {
+		return nil
+	}
+	at := addrPort(secure)
+	u.issuer.AltTLSALPNPort = int(at.Port())
+	if !at.Addr().IsUnspecified() {
+		u.issuer.ListenHost = at.Addr().String()
+	}
+	if plain != nil {
+		u.issuer.AltHTTPPort = int(addrPort(plain).Port())
+	}
+	u.issuer.DisableHTTPChallenge = plain == nil
+	ctx, cancel := context.WithCancel(context.Background())
+	u.cancel = cancel
+	if err := u.config.ManageAsync(ctx, u.domains); err != nil {
+		return fmt.Errorf("acme: %w", err)
+	}
+	return nil
 }
 
 func (u *acmeUser) release() {
@@ -125,7 +146,9 @@ func (u *acmeUser) release() {
 
 func (u *acmeUser) stop() {
 	u.once.Do(func() {
-		u.cancel()
+		if u.cancel != nil {
+			u.cancel()
+		}
 		u.cache.Stop()
 	})
 }

@@ -116,7 +116,25 @@ func (s *Server) Reload(ctx context.Context, listeners []policy.Listener) error 
 		s.log.Info("listener removed; finishing its requests", "listener", l.name(), "address", l.ln.Addr().String())
 		s.retiring.Go(func() { l.shutdown(context.Background()) })
 	}
+	s.beginACME()
 	return nil
+}
+
+// beginACME starts the certificate managers that listeners now refer to.
+func (s *Server) beginACME() {
+	var plain net.Addr
+	for _, l := range s.listeners {
+		if l.spec.Load().tls == nil && (plain == nil || strings.HasSuffix(l.ln.Addr().String(), ":80")) {
+			plain = l.ln.Addr()
+		}
+	}
+	for _, l := range s.listeners {
+		if c := l.spec.Load().tls; c != nil && c.acme != nil {
+			if err := c.acme.begin(l.ln.Addr(), plain); err != nil {
+				s.log.Error("certificates cannot be managed", "listener", l.name(), "error", err)
+			}
+		}
+	}
 }
 
 // keyOf identifies a socket over reloads: its address, or its name when the system chooses the port.
