@@ -175,8 +175,9 @@ func (s *sender) cancel() {
 	}
 }
 
-// grace is how long a sender may go on after the answer is complete. Usually the end of the request is on its way.
-const grace = 50 * time.Millisecond
+// grace is how long a sender may go on after the answer is complete. Usually the end of the request is on its way. Tests that
+// are about it lengthen it.
+var grace = 50 * time.Millisecond
 
 // halt waits for the sender, at first politely if there is time, until it has let go of the request body and the connection.
 func (s *sender) halt(polite bool) {
