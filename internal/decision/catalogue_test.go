@@ -120,7 +120,7 @@ func TestPublishedCodes(t *testing.T) {
 		request.header_too_large:431 request.timeout:408 request.expectation:417 request.misdirected:421
 		ip.denied:403 ip.not_allowed:403 ip.unclear:400
 		origin.cors_denied:403 origin.cross_site:403 origin.csrf_missing:403 origin.csrf_invalid:403 origin.csrf_expired:403
-		waf.blocked:403 waf.unavailable:503
+		waf.blocked:403 waf.uninspected:403 waf.unavailable:503
 		authn.credential_missing:401 authn.credential_misplaced:401 authn.credential_rejected:401 authn.key_expired:401
 		authn.key_revoked:401 authn.token_expired:401 authn.token_not_yet_valid:401 authn.token_signature:401
 		authn.token_issuer:401 authn.token_audience:401 authn.unavailable:503

@@ -39,7 +39,7 @@ type Rule struct {
 	Pointer string `json:"pointer,omitempty"` // RFC 6901 pointer into the configuration document; empty for directory data
 }
 
-// Fact is one comparison a refusal rests on. Facts are built only when a gate refuses or abstains.
+// Fact is one comparison a refusal rests on, or a note on a pass. Facts are built only when a gate has something to tell.
 type Fact struct {
 	Name string `json:"name"`           // what was compared: "permission", "scope", "expires"
 	Want string `json:"want,omitempty"` // what the rule asks for
@@ -73,6 +73,11 @@ type Verdict struct {
 
 // Pass says that the gate has no objection. The rule that permitted may be nil.
 func Pass(rule *Rule) Verdict { return Verdict{outcome: OutcomePass, rule: rule} }
+
+// PassNoting is a pass with something to remember about it, such as a part of the request that the gate did not look at.
+func PassNoting(rule *Rule, notes ...Fact) Verdict {
+	return Verdict{outcome: OutcomePass, rule: rule, facts: notes}
+}
 
 // Refuse says no. A nil reason is a defect of the gate and becomes Unexplained, which refuses all the same.
 func Refuse(reason *Reason, rule *Rule, facts ...Fact) Verdict {

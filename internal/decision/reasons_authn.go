@@ -57,7 +57,7 @@ var (
 	TokenExpired = &Reason{
 		Code: "authn.token_expired", Gate: "authn", Status: 401, Public: ToProven,
 		Title:  "Token expired",
-		Detail: "The token expired {expires|some time ago|at %}{expires.got||; it is now %}.",
+		Detail: "The token expired {ago|some time} ago: it says {expires|a time that has passed}{expires.got||, and our clock says %}.",
 		Means:  "The token is genuine, but its exp claim has passed by more than the allowed clock skew.",
 		Advice: []Advice{
 			{ByCaller, "Fetch a new token."},
@@ -68,7 +68,7 @@ var (
 	TokenNotYetValid = &Reason{
 		Code: "authn.token_not_yet_valid", Gate: "authn", Status: 401, Public: ToProven,
 		Title:  "Token not yet valid",
-		Detail: "The token is not valid {nbf|yet|before %}.",
+		Detail: "The token becomes valid {ahead|later|in %}: it says {nbf|a time to come}{nbf.got||, and our clock says %}.",
 		Means:  "The nbf or iat claim lies in the future by more than the allowed clock skew.",
 		Advice: []Advice{
 			{ByCaller, "Wait, or fetch a token from an issuer whose clock is right."},
@@ -97,7 +97,7 @@ var (
 		},
 	}
 	TokenAudience = &Reason{
-		Code: "authn.token_audience", Gate: "authn", Status: 401, Public: ToOperator,
+		Code: "authn.token_audience", Gate: "authn", Status: 401, Public: ToProven,
 		Title:  "Token for another audience",
 		Detail: "The token is meant for {audience.got|another audience}; this API is {audience|another}.",
 		Means:  "The aud claim does not name this API, so that a token leaked by one service cannot be used at another.",

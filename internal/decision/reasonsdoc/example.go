@@ -126,7 +126,7 @@ var facts = map[string][2]string{
 	"path": {"/orders"}, "method": {"POST"}, "host": {"api.example.com"}, "allow": {"GET, HEAD"}, "nearest": {" Did you mean /orders/?"},
 	"version": {"v1"}, "on": {""}, "successor": {"v2"}, "limit": {"100"}, "fault": {"it has both Content-Length and Transfer-Encoding"},
 	"remedy": {"send one of the two"}, "address": {"", "203.0.113.9"}, "range": {"203.0.113.0/24"}, "peer": {"10.0.0.2"}, "field": {"X-Forwarded-For"},
-	"origin": {"https://shop.example.com", "https://evil.example"}, "expired": {"2026-03-04T11:00:00Z"}, "rules": {"942100"}, "score": {"5", "15"},
+	"origin": {"https://shop.example.com", "https://evil.example"}, "expired": {"2026-03-04T11:00:00Z"}, "rules": {"942100"}, "exclude": {"rule 942100 for ARGS:q"}, "uninspected": {"the body is larger than 131072 bytes"}, "setting": {"body.bytes"}, "score": {"5", "15"},
 	"variable": {"ARGS:q"}, "accepts": {"the API key in header X-API-Key or as Authorization: Bearer"},
 	"place": {"the header X-API-Key or Authorization: Bearer", "the query string, as api_key"}, "check": {"checksum: at least one character is wrong or missing"},
 	"key": {"k_7f3a"}, "expires": {"2026-03-04T00:00:00Z", "2026-03-04T12:00:00Z"}, "revoked": {" at 2026-03-01T00:00:00Z and replaced by key k_9c2d"},
@@ -136,7 +136,11 @@ var facts = map[string][2]string{
 	"rule": {"no-exports"}, "per": {" per minute"}, "period": {"day"}, "retry": {"12 seconds"}, "name": {"burst"}, "resets": {"2026-03-05T00:00:00Z"},
 	"type": {"application/json", "text/plain"}, "pointer": {"/items/0/quantity"}, "parameter": {"limit"}, "model": {"", "gpt-9"}, "upstream": {"orders"},
 	"target": {"http://10.0.3.7:9001"}, "targets": {"2 of 2 are out"}, "until": {"2026-03-04T12:00:05Z"}, "phase": {"first byte"},
-	"status":    {"403"},
+	"status": {"403"},
+	"ago":    {"40 seconds"}, "ahead": {"30 minutes"}, "algorithm": {"RS256, ES256", "HS256"}, "claim": {"azp", "missing"}, "need": {"shop-web"},
+	"credential_id": {"c_7f3a"}, "signed": {`"@method": POST`}, "signed_at": {"2026-03-04T12:00:00Z", "2026-03-04T11:40:00Z"}, "window": {"5 minutes"},
+	"missing": {"content-digest"}, "digest": {"sha-256"}, "subject": {"CN=shop-web"}, "whose": {"from this address"}, "counted": {"25 failures from 203.0.113.9"},
+	"key_set":   {"https://id.example.com/keys, fetched 2026-03-04T11:58:00Z"},
 	"reference": {"${env:ORDERS_TOKEN}: the environment variable is not set"},
 }
 
@@ -147,13 +151,16 @@ var special = map[string][2]string{
 	"schema.body rule": {"must be at least 1"}, "schema.parameter rule": {"must be a whole number"}, "limit.unavailable dependency": {"the counters", "connection refused"},
 	"upstream.unreachable fault": {"connection refused"}, "upstream.bad_answer fault": {"Content-Length twice"}, "upstream.tls fault": {"the certificate has expired"},
 	"upstream.dns fault": {"no such host"}, "guardrail.unreadable fault": {`it has no "model"`}, "guardrail.model_not_allowed model": {"", "large"},
-	"guardrail.unpriced model": {"", "trial"},
+	"guardrail.unpriced model":    {"", "trial"},
+	"authn.token_key_unknown kid": {"2026-03, 2026-04", "2026-02"}, "authn.application_unknown application": {"", "shop-web"},
+	"authn.token_expired expires": {"2026-03-04T11:59:20Z", "2026-03-04T12:00:00Z"}, "authn.token_not_yet_valid nbf": {"2026-03-04T12:30:00Z", "2026-03-04T12:00:00Z"},
+	"authn.certificate_untrusted fault": {"it was signed by an unknown authority"},
 }
 
 // operatorOnly are facts that gates keep with the operator.
 var operatorOnly = []string{"address", "range", "peer", "field", "rules", "score", "variable", "check", "dependency", "kid", "subscription", "target", "targets", "reference", "nearest"}
 
-var placeholder = regexp.MustCompile(`\{([a-z]+)(?:\.got)?\|`)
+var placeholder = regexp.MustCompile(`\{([a-z_]+)(?:\.got)?\|`)
 
 // verdict builds a refusal with every fact that the words of the reason show.
 func verdict(r *decision.Reason) decision.Verdict {
