@@ -110,7 +110,7 @@ func (a *app) report(err error, code int) {
 			if i == 0 {
 				line = "postern: " + line
 			}
-			fmt.Fprintln(a.stderr, plain(strings.TrimRight(line, "\t ")))
+			fmt.Fprintln(a.stderr, plain(strings.ReplaceAll(strings.TrimRight(line, "\t "), "\t", "  ")))
 		}
 	}
 }

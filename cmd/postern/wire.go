@@ -127,7 +127,7 @@ func openNode(ctx context.Context, f serveFlags, log *slog.Logger, stdout io.Wri
 	n.admin, err = admin.New(admin.Options{
 		Store: n.db, Records: n.remembered(), Config: n.changes, Lab: &labAdapter{node: n, env: env},
 		Changed: n.sync, Operations: n.operations, Status: n.status, Ready: n.notReady,
-		Gatherer: n.metrics(), Hosts: f.adminHosts, Version: version, Now: time.Now, Logger: log,
+		Gatherer: n.metrics(), Hosts: f.adminHosts, Version: versionText(), Now: time.Now, Logger: log,
 	})
 	return n, err
 }
@@ -181,7 +181,7 @@ func (n *node) run(ctx context.Context, f serveFlags, stdout io.Writer, started 
 	if n.bootstrap, err = n.admin.EnsureBootstrap(ctx); err != nil {
 		return err
 	}
-	n.management = &http.Server{Handler: n.admin.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+	n.management = &http.Server{Handler: n.admin.Handler(), ReadHeaderTimeout: 10 * time.Second, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelWarn)}
 	failed := make(chan error, 1)
 	go func() { failed <- n.management.Serve(management) }()
@@ -202,7 +202,7 @@ func (n *node) announce(w io.Writer, management net.Addr) {
 	}
 	fmt.Fprintf(w, "management API on http://%s\n", management)
 	if n.bootstrap != "" {
-		fmt.Fprintf(w, "bootstrap token: %s\n(works once, for 24 hours: `postern login` with it and create an administrator)\n", n.bootstrap)
+		fmt.Fprintf(w, "bootstrap token: %s\n(works for 24 hours or until the first administrator is made: `postern login`, then `postern users create --role admin`)\n", n.bootstrap)
 	}
 }
 
