@@ -214,7 +214,7 @@ func cookie(x *gate.Exchange, name string) string {
 		for rest := x.Header[i].Value; rest != ""; {
 			var pair string
 			pair, rest, _ = strings.Cut(rest, ";")
-			if k, v, ok := strings.Cut(strings.TrimLeft(pair, " "), "="); ok && k == name {
+			if k, v, ok := strings.Cut(strings.Trim(pair, " \t"), "="); ok && strings.TrimRight(k, " \t") == name {
 				return v
 			}
 		}

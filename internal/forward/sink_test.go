@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -314,5 +313,3 @@ func answers(t *testing.T, text string) string {
 		}
 	})
 }
-
-var _ http.Handler = http.HandlerFunc(nil)
