@@ -170,6 +170,7 @@ func (s *Server) pass(ctx context.Context, cl *call, w engineSink) {
 	case w.isEnded(): // broken off, but ended in a way that says so (an error event in a stream)
 	case w.Gone() || v.Reason() == decision.ClientGone:
 		x.Verdict = decision.Refuse(decision.ClientGone, v.Rule(), v.Facts()...)
+		x.Result.Truncated = w.Committed()
 		w.abort()
 	case w.Committed():
 		x.Result.Truncated = true

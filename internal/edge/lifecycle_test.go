@@ -305,6 +305,42 @@ func TestPortInUse(t *testing.T) {
 	}
 }
 
+func TestOverlappingAddress(t *testing.T) {
+	w := newWorld(t)
+	_, port, _ := net.SplitHostPort(w.addr)
+	err := w.s.Reload(context.Background(), []policy.Listener{{Name: "all", Address: ":" + port}})
+	if err == nil || !strings.Contains(err.Error(), `the running listener "public" has that port`) {
+		t.Fatalf("%v", err)
+	}
+}
+
+// TestClientThatDoesNotRead: an answer that nobody takes ends at the write timeout and frees the upstream.
+func TestClientThatDoesNotRead(t *testing.T) {
+	engines(t, func(t *testing.T, engine func(*policy.Listener)) {
+		w := newWorld(t, engine, func(l *policy.Listener) { l.Timeouts.Write = policy.Duration(100 * time.Millisecond) })
+		w.forward = func(_ context.Context, x *gate.Exchange, s forward.Sink) decision.Verdict {
+			_ = s.Head(200, nil, -1)
+			piece := make([]byte, 64<<10)
+			for range 10_000 {
+				if _, err := s.Write(piece); err != nil {
+					if !s.Gone() {
+						t.Error("a failed write does not say that the client is gone")
+					}
+					return decision.Refuse(decision.ClientGone, nil)
+				}
+			}
+			t.Error("640 MB were written to a client that reads nothing")
+			_ = s.End(nil)
+			return decision.Pass(nil)
+		}
+		c := w.dial()
+		c.send(get("/"))
+		if r := w.records(1)[0]; r.reason != "upstream.client_gone" {
+			t.Fatalf("%+v", r)
+		}
+	})
+}
+
 func TestTooManyConnections(t *testing.T) {
 	w := newWorld(t, func(l *policy.Listener) { l.Limits.Connections = 2 })
 	a, b := w.dial(), w.dial()

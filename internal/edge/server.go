@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -91,7 +92,7 @@ func (s *Server) Reload(ctx context.Context, listeners []policy.Listener) error 
 		var lc net.ListenConfig
 		ln, err := lc.Listen(ctx, "tcp", p.Address)
 		if err != nil {
-			return undo(listenError(p, err))
+			return undo(listenError(p, err, s.holder(p, listeners)))
 		}
 		opened[key] = ln
 	}
@@ -145,10 +146,26 @@ func keyOf(p policy.Listener) string {
 	return p.Address
 }
 
-// listenError says which listener could not be opened, the likely cause and what to do.
-func listenError(p policy.Listener, err error) error {
+// holder is the name of a running listener that is about to be removed and has the port of p, if there is one.
+func (s *Server) holder(p policy.Listener, next []policy.Listener) string {
+	_, port, _ := net.SplitHostPort(p.Address)
+	for _, l := range s.listeners {
+		_, other, _ := net.SplitHostPort(l.ln.Addr().String())
+		stays := slices.ContainsFunc(next, func(n policy.Listener) bool { return keyOf(n) == keyOf(l.spec.Load().policy) })
+		if port == other && !stays {
+			return l.name()
+		}
+	}
+	return ""
+}
+
+// listenError says which listener could not be opened, the likely cause and what to do. holder is a listener of our own
+// that has the port.
+func listenError(p policy.Listener, err error, holder string) error {
 	hint := ""
 	switch {
+	case errors.Is(err, syscall.EADDRINUSE) && holder != "":
+		hint = fmt.Sprintf(": the running listener %q has that port on an overlapping address; remove it in one change and add the new one in the next, or restart", holder)
 	case errors.Is(err, syscall.EADDRINUSE):
 		hint = ": another program, or a second Postern, listens there; stop it (ss -ltnp shows which) or choose another address"
 	case errors.Is(err, syscall.EACCES):
