@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"postern/conformance/gateway"
 )
 
 // TestSIGTERMDrains: what was begun is answered, nothing new is taken, and the process ends with 0.
@@ -76,6 +78,19 @@ func TestSIGTERMDrains(t *testing.T) {
 	}
 }
 
+// TestSIGHUPAtStart: a process that says it is ready is not ended by the signal to reload, nor while it is getting there.
+func TestSIGHUPAtStart(t *testing.T) {
+	for range 8 {
+		w := &world{plain: gateway.FreeAddress(t), secure: gateway.FreeAddress(t), cert: gateway.NewCertificate(t)}
+		p := gateway.Start(t, gateway.Options{Config: w.document("127.0.0.1:9", "")})
+		p.Signal(syscall.SIGHUP)
+		p.BootstrapToken()
+		if code := p.Stop(); code != 0 {
+			t.Fatalf("SIGHUP right after /readyz said 200: exit code %d\n%s", code, p.Output())
+		}
+	}
+}
+
 // TestReloadDropsNothing: the configuration changes under load, and not one request fails or is answered by a half-made state.
 func TestReloadDropsNothing(t *testing.T) {
 	backend := serve(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -84,6 +99,7 @@ func TestReloadDropsNothing(t *testing.T) {
 	}))
 	w := newWorld(t, http.NotFoundHandler(), "")
 	base := w.document(backend, "")
+	w.process.BootstrapToken() // the last thing a start prints
 	w.process.WriteConfig(base)
 	w.process.Signal(syscall.SIGHUP)
 	var stop atomic.Bool

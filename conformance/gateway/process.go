@@ -200,6 +200,11 @@ func (p *Process) BootstrapToken() string {
 		if m := tokenLine.FindStringSubmatch(p.Output()); m != nil {
 			return m[1]
 		}
+		select {
+		case <-p.done:
+			p.t.Fatalf("the process ended (%v) before it printed `bootstrap token: …`:\n%s", p.err, p.Output())
+		default:
+		}
 		if time.Now().After(deadline) {
 			p.t.Fatalf("no line `bootstrap token: …` was printed:\n%s", p.Output())
 		}
