@@ -61,11 +61,16 @@ func writeUntilKilled(dir string) error {
 				break
 			}
 			fmt.Println("generation", n)
-			rec := record.Record{ID: decision.NewTraceID(time.Now()), Path: strings.Repeat("p", 500)}
-			if err = d.Records().AppendRecords(ctx, []record.Record{rec}); err != nil {
+			batch := make([]record.Record, 1+i%40) // rows, blocks and both
+			for j := range batch {
+				batch[j] = record.Record{ID: decision.NewTraceID(time.Now()), Path: strings.Repeat("p", 500), Outcome: []string{"passed", "passed", "failed"}[j%3]}
+			}
+			if err = d.Records().AppendRecords(ctx, batch); err != nil {
 				break
 			}
-			fmt.Println("record", rec.ID)
+			for j := range batch {
+				fmt.Println("record", batch[j].ID)
+			}
 		}
 	}
 	return err

@@ -29,6 +29,11 @@ func RunRecords(t *testing.T, open func(t *testing.T) store.Records) {
 		{"pages run from the newest to the oldest", testRecordPages},
 		{"the oldest are trimmed", testTrim},
 		{"appending, reading and trimming at once", testRecordsConcurrent},
+		{"every field of an ordinary record is kept", testOrdinaryWhole},
+		{"filters select among ordinary and notable records alike", testOrdinaryFilters},
+		{"pages run through ordinary and notable records", testOrdinaryPages},
+		{"an ordinary record that is there already stays as it was", testOrdinaryTwice},
+		{"the oldest are trimmed one by one, ordinary or not", testOrdinaryTrim},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
 	}
@@ -236,7 +241,7 @@ func testRecordsConcurrent(t *testing.T, s store.Records) {
 				var batch []record.Record
 				for i := range size {
 					when := at.Add(time.Duration(b*size+i) * time.Millisecond)
-					batch = append(batch, record.Record{ID: id(when, w), Time: when, Tenant: fmt.Sprint(w)})
+					batch = append(batch, record.Record{ID: id(when, w), Time: when, Tenant: fmt.Sprint(w), Outcome: []string{"passed", "failed"}[i/30]})
 				}
 				if err := s.AppendRecords(t.Context(), batch); err != nil {
 					t.Errorf("append: %v", err)
