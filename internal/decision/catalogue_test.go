@@ -124,6 +124,10 @@ func TestPublishedCodes(t *testing.T) {
 		authn.credential_missing:401 authn.credential_misplaced:401 authn.credential_rejected:401 authn.key_expired:401
 		authn.key_revoked:401 authn.token_expired:401 authn.token_not_yet_valid:401 authn.token_signature:401
 		authn.token_issuer:401 authn.token_audience:401 authn.unavailable:503
+		authn.token_algorithm:401 authn.token_key_unknown:401 authn.token_claim:401 authn.application_unknown:403
+		authn.credential_expired:401 authn.credential_revoked:401 authn.signature_invalid:401 authn.signature_time:401
+		authn.signature_coverage:401 authn.digest_mismatch:401 authn.certificate_untrusted:401 authn.certificate_expired:401
+		authn.too_many_failures:429
 		account.tenant_suspended:403 account.application_suspended:403 account.unavailable:503
 		subscription.missing:403 subscription.pending:403 subscription.rejected:403 subscription.suspended:403
 		subscription.revoked:403 subscription.expired:403 subscription.unavailable:503

@@ -19,7 +19,7 @@ var (
 		Means:  "The token says which key signed it, and the issuer's key set does not have that key, also not after it was fetched anew. The token is from another environment, or older than the last rotation, or forged.",
 		Advice: []Advice{
 			{ByCaller, "Fetch a new token from the issuer of this API."},
-			{ByOperator, "Compare the key id with the issuer's key set ({key_set|see the configuration}); after a rotation the old key must stay published until its last token has expired."},
+			{ByOperator, "Compare the key id with the issuer's key set ({keyset|see the configuration}); after a rotation the old key must stay published until its last token has expired."},
 		},
 	}
 	TokenClaim = &Reason{
@@ -45,7 +45,7 @@ var (
 	CredentialExpired = &Reason{
 		Code: "authn.credential_expired", Gate: "authn", Status: 401, Public: ToProven,
 		Title:  "Credential expired",
-		Detail: "The credential{credential_id|| %} expired {expires|some time ago|at %}.",
+		Detail: "The credential{identity|| %} expired {expires|some time ago|at %}.",
 		Means:  "The credential is genuine but past its expiry.",
 		Advice: []Advice{
 			{ByCaller, "Use the current credential."},
@@ -56,7 +56,7 @@ var (
 	CredentialRevoked = &Reason{
 		Code: "authn.credential_revoked", Gate: "authn", Status: 401, Public: ToProven,
 		Title:  "Credential revoked",
-		Detail: "The credential{credential_id|| %} was revoked{revoked|}.",
+		Detail: "The credential{identity|| %} was revoked{revoked|}.",
 		Means:  "The credential is genuine but was withdrawn, or the server that issued it says that it is not active any more.",
 		Advice: []Advice{
 			{ByCaller, "Use the current credential."},
@@ -77,7 +77,7 @@ var (
 	SignatureTime = &Reason{
 		Code: "authn.signature_time", Gate: "authn", Status: 401, Public: ToProven,
 		Title:  "Request signature too old or too new",
-		Detail: "The request was signed at {signed_at.got|another time}; our clock says {signed_at|another}, and {window|less} is allowed between them.",
+		Detail: "The request was signed at {moment.got|another time}; our clock says {moment|another}, and {window|less} is allowed between them.",
 		Means:  "The signature is genuine, and its time is outside of the window in which requests are accepted. The window keeps a recorded request from being sent again.",
 		Advice: []Advice{
 			{ByCaller, "Sign each request when it is sent, and check your clock."},
@@ -107,7 +107,7 @@ var (
 	CertificateUntrusted = &Reason{
 		Code: "authn.certificate_untrusted", Gate: "authn", Status: 401, Public: ToOperator,
 		Title:  "Client certificate not trusted",
-		Detail: "The client certificate {subject|presented} is not trusted: {fault|see the facts}.",
+		Detail: "The client certificate {certificate|presented} is not trusted: {fault|see the facts}.",
 		Means:  "The certificate was not signed by an authority that this API accepts, is outside of its validity, or is not meant for clients.",
 		Advice: []Advice{
 			{ByCaller, "Present a certificate of an accepted authority, with its intermediate certificates."},
@@ -117,7 +117,7 @@ var (
 	CertificateExpired = &Reason{
 		Code: "authn.certificate_expired", Gate: "authn", Status: 401, Public: ToProven,
 		Title:  "Client certificate expired",
-		Detail: "The client certificate{subject|| %} was good until {expires|some time ago}{expires.got||, and our clock says %}.",
+		Detail: "The client certificate{certificate|| %} was good until {expires|some time ago}{expires.got||, and our clock says %}.",
 		Means:  "The certificate is of an accepted authority and past its validity.",
 		Advice: []Advice{
 			{ByCaller, "Present the renewed certificate."},

@@ -138,9 +138,9 @@ var facts = map[string][2]string{
 	"target": {"http://10.0.3.7:9001"}, "targets": {"2 of 2 are out"}, "until": {"2026-03-04T12:00:05Z"}, "phase": {"first byte"},
 	"status": {"403"},
 	"ago":    {"40 seconds"}, "ahead": {"30 minutes"}, "algorithm": {"RS256, ES256", "HS256"}, "claim": {"azp", "missing"}, "need": {"shop-web"},
-	"credential_id": {"c_7f3a"}, "signed": {`"@method": POST`}, "signed_at": {"2026-03-04T12:00:00Z", "2026-03-04T11:40:00Z"}, "window": {"5 minutes"},
-	"missing": {"content-digest"}, "digest": {"sha-256"}, "subject": {"CN=shop-web"}, "whose": {"from this address"}, "counted": {"25 failures from 203.0.113.9"},
-	"key_set":   {"https://id.example.com/keys, fetched 2026-03-04T11:58:00Z"},
+	"identity": {"c_7f3a"}, "signed": {`"@method": POST`}, "moment": {"2026-03-04T12:00:00Z", "2026-03-04T11:40:00Z"}, "window": {"5 minutes"},
+	"missing": {"content-digest"}, "digest": {"sha-256"}, "certificate": {"CN=shop-web"}, "whose": {"from this address"}, "counted": {"25 failures from 203.0.113.9"},
+	"keyset":    {"https://id.example.com/keys, fetched 2026-03-04T11:58:00Z"},
 	"reference": {"${env:ORDERS_TOKEN}: the environment variable is not set"},
 }
 
@@ -160,7 +160,7 @@ var special = map[string][2]string{
 // operatorOnly are facts that gates keep with the operator.
 var operatorOnly = []string{"address", "range", "peer", "field", "rules", "score", "variable", "check", "dependency", "kid", "subscription", "target", "targets", "reference", "nearest"}
 
-var placeholder = regexp.MustCompile(`\{([a-z_]+)(?:\.got)?\|`)
+var placeholder = regexp.MustCompile(`\{([a-z]+)(?:\.got)?\|`)
 
 // verdict builds a refusal with every fact that the words of the reason show.
 func verdict(r *decision.Reason) decision.Verdict {
