@@ -33,6 +33,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "comma-separated scenarios (plain, guarded, completion, stream, paced)")
 	flag.StringVar(&o.systems, "systems", "", "comma-separated systems")
 	flag.StringVar(&o.postern, "postern", os.Getenv("POSTERN"), "the Postern binary (default $POSTERN)")
+	flag.StringVar(&o.before, "before", "", "another Postern binary, to compare with in the same rounds")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -46,6 +47,7 @@ type options struct {
 	rounds, connections    int
 	round                  time.Duration
 	only, systems, postern string
+	before                 string
 }
 
 func (o options) wants(list, name string) bool {
@@ -80,6 +82,9 @@ func run(ctx context.Context, o options) error {
 	fmt.Printf("%d cores, %s, %d connections, %d rounds of %s, medians\n", runtime.NumCPU(), runtime.Version(), o.connections, o.rounds, o.round)
 	for _, s := range scenarios {
 		if o.wants(o.only, s.name) {
+			if o.before != "" {
+				s.addBefore()
+			}
 			if err := s.compare(ctx, all, origin, o); err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}

@@ -54,7 +54,7 @@ models:
 
 var bootstrapToken = regexp.MustCompile(`bootstrap token: (\S+)`)
 
-func startPostern(ctx context.Context, dir, binary string, o *origin) (*system, error) {
+func startPostern(ctx context.Context, dir, name, binary string, o *origin) (*system, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func startPostern(ctx context.Context, dir, binary string, o *origin) (*system, 
 	if err != nil {
 		return nil, err
 	}
-	home := filepath.Join(dir, "postern")
+	home := filepath.Join(dir, name)
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func startPostern(ctx context.Context, dir, binary string, o *origin) (*system, 
 	if err != nil {
 		return nil, err
 	}
-	s := &system{name: "Postern", address: address, cmd: cmd}
+	s := &system{name: name, address: address, cmd: cmd}
 	if err := ready(address, log); err != nil {
 		return s, err
 	}

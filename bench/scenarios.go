@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -89,7 +90,7 @@ func (s scenario) compare(ctx context.Context, all []*system, o *origin, opt opt
 		var base float64
 		for i, v := range s.variants {
 			sys := find(all, v.system)
-			if sys == nil || !opt.wants(opt.systems, v.system) {
+			if sys == nil || !opt.wants(opt.systems, v.system) && v.system != before {
 				continue
 			}
 			l := load{address: sys.address, pace: s.pace}
@@ -155,6 +156,19 @@ func (s scenario) print(results []samples) {
 		}
 		fmt.Printf("  %-28s %-33s %12.2f %8.2f %10.0f %9.0fµs %9.0fµs %11.0fµs\n", v.system, v.does, median(r.cpu), median(r.ratio), median(r.rate),
 			median(r.p50)-median(direct.p50), median(r.p99)-median(direct.p99), median(r.first)-median(direct.first))
+	}
+}
+
+// before is the name of a second Postern, usually an older one.
+const before = "Postern before"
+
+// addBefore lets the second Postern do what the first does.
+func (s *scenario) addBefore() {
+	for _, v := range slices.Clone(s.variants) {
+		if v.system == "Postern" {
+			v.system = before
+			s.variants = append(s.variants, v)
+		}
 	}
 }
 

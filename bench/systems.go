@@ -34,7 +34,13 @@ func startSystems(ctx context.Context, dir, binary string, o *origin, opt option
 			if !opt.wants(opt.systems, "Postern") {
 				return nil, nil
 			}
-			return startPostern(ctx, dir, binary, o)
+			return startPostern(ctx, dir, "Postern", binary, o)
+		},
+		func() (*system, error) {
+			if opt.before == "" || !opt.wants(opt.systems, "Postern") {
+				return nil, nil
+			}
+			return startPostern(ctx, dir, before, opt.before, o)
 		},
 	} {
 		s, err := start()
