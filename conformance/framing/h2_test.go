@@ -128,6 +128,7 @@ func converse2(address string, r request2) (status string, err error) {
 	write(r.fields)
 	err = f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: r.body == "" && r.trailer == nil})
 	if err == nil && r.body != "" {
+		time.Sleep(pause) // a gateway that takes the head's word for the length has forwarded by then
 		err = f.WriteData(1, r.trailer == nil, []byte(r.body))
 	}
 	if err == nil && r.trailer != nil {
