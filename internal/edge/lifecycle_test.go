@@ -365,6 +365,13 @@ func TestMetrics(t *testing.T) {
 	c.send(get("/"))
 	c.answer("GET")
 	w.records(2)
+	w.eventually("the last request to be accounted for", func() bool { // it is recorded a moment before it leaves the gauge
+		var n int64
+		for i := range w.s.shards {
+			n += w.s.shards[i].inFlight.Load()
+		}
+		return n == 0
+	})
 	reg := prometheus.NewPedanticRegistry()
 	if err := reg.Register(w.s); err != nil {
 		t.Fatal(err)
