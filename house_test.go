@@ -24,7 +24,7 @@ var floors = [][]string{
 	{"record"},
 	{"gate", "http1", "store"},
 	{"provider"}, // translators see the exchange
-	{"gate/*", "provider/*", "fingerprint", "counter", "jwks", "sqlite", "postgres", "valkey"},
+	{"gate/*", "provider/*", "fingerprint", "reqtext", "counter", "jwks", "sqlite", "postgres", "valkey"},
 	{"snapshot", "forward", "calllog", "follow"},
 	{"edge", "admin", "lab", "diagnose", "audit", "alert", "console", "demo", "change"},
 }

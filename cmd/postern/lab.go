@@ -12,6 +12,7 @@ import (
 	"postern/internal/gate"
 	"postern/internal/lab"
 	"postern/internal/policy"
+	"postern/internal/reqtext"
 	"postern/internal/snapshot"
 	"postern/internal/store"
 )
@@ -29,7 +30,7 @@ type simulation struct {
 
 // Simulate implements admin.Lab.
 func (l *labAdapter) Simulate(ctx context.Context, r admin.SimulateRequest) (any, error) {
-	requests, err := lab.ParseRequest([]byte(r.Request), r.Hint)
+	requests, err := reqtext.Parse([]byte(r.Request), r.Hint)
 	if err != nil {
 		return nil, &admin.InputError{Message: err.Error(), Remedy: "Give a curl command, a raw HTTP message, an .http file or a HAR entry."}
 	}

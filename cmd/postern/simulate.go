@@ -14,6 +14,7 @@ import (
 	"postern/internal/admin"
 	"postern/internal/gate"
 	"postern/internal/lab"
+	"postern/internal/reqtext"
 	"postern/internal/snapshot"
 )
 
@@ -103,7 +104,7 @@ func (a *app) requestSource(args []string) (text []byte, hint string, err error)
 		for i, w := range args {
 			words[i] = quote(w)
 		}
-		return []byte(strings.Join(words, " ")), lab.HintCurl, nil
+		return []byte(strings.Join(words, " ")), reqtext.HintCurl, nil
 	case len(args) > 1:
 		return nil, "", usagef("one file at a time; options of simulate come before it")
 	case len(args) == 1 && args[0] != "-":
@@ -112,10 +113,10 @@ func (a *app) requestSource(args []string) (text []byte, hint string, err error)
 			return nil, "", fmt.Errorf("the request cannot be read: %w", err)
 		}
 		defer func() { _ = f.Close() }()
-		text, err = io.ReadAll(io.LimitReader(f, lab.MaxSource+1))
+		text, err = io.ReadAll(io.LimitReader(f, reqtext.MaxSource+1))
 		return text, args[0], err
 	}
-	text, err = io.ReadAll(io.LimitReader(a.stdin, lab.MaxSource+1))
+	text, err = io.ReadAll(io.LimitReader(a.stdin, reqtext.MaxSource+1))
 	if err == nil && len(strings.TrimSpace(string(text))) == 0 {
 		return nil, "", usagef("standard input is empty; paste a curl command there, name a file, or write it behind the verb")
 	}
@@ -141,7 +142,7 @@ func (a *app) simulate(ctx context.Context, text []byte, hint string, client net
 			return out, err
 		}
 		// Files that a curl command names are the user's own, and are read here as curl would.
-		return judged(ctx, snap, &gate.Env{}, text, hint, client, lab.WithFiles(readRequestFile))
+		return judged(ctx, snap, &gate.Env{}, text, hint, client, reqtext.WithFiles(readRequestFile))
 	}
 	api, err := a.client()
 	if err != nil {
@@ -159,15 +160,15 @@ func (a *app) simulate(ctx context.Context, text []byte, hint string, client net
 // apiHint is a hint that stands for itself: the API does not know file names.
 func apiHint(hint string) string {
 	switch hint {
-	case "", lab.HintCurl, lab.HintRaw, lab.HintHTTP, lab.HintHAR:
+	case "", reqtext.HintCurl, reqtext.HintRaw, reqtext.HintHTTP, reqtext.HintHAR:
 		return hint
 	}
 	name := strings.ToLower(hint)
 	switch {
 	case strings.HasSuffix(name, ".har"):
-		return lab.HintHAR
+		return reqtext.HintHAR
 	case strings.HasSuffix(name, ".http"), strings.HasSuffix(name, ".rest"):
-		return lab.HintHTTP
+		return reqtext.HintHTTP
 	}
 	return ""
 }
@@ -178,12 +179,12 @@ func readRequestFile(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	return io.ReadAll(io.LimitReader(f, lab.MaxSource))
+	return io.ReadAll(io.LimitReader(f, reqtext.MaxSource))
 }
 
 // judged parses a source and judges each of its requests.
-func judged(ctx context.Context, snap *snapshot.Snapshot, env *gate.Env, text []byte, hint string, client netip.Addr, opts ...lab.Option) (out simulation, err error) {
-	requests, err := lab.ParseRequest(text, hint, opts...)
+func judged(ctx context.Context, snap *snapshot.Snapshot, env *gate.Env, text []byte, hint string, client netip.Addr, opts ...reqtext.Option) (out simulation, err error) {
+	requests, err := reqtext.Parse(text, hint, opts...)
 	if err != nil {
 		return out, &admin.InputError{Message: err.Error()}
 	}

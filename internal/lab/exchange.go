@@ -14,31 +14,32 @@ import (
 	"postern/internal/gate"
 	"postern/internal/header"
 	"postern/internal/policy"
+	"postern/internal/reqtext"
 )
 
-// Exchange builds what an engine would have built of the request, without Env. An unknown body is no body, and an unknown
-// client address no address.
+// Exchange builds what an engine would have built of the request, without Env. An unknown body is gate.AbsentBody, and an
+// unknown client address no address.
 func Exchange(req Request) (*gate.Exchange, error) { return exchange(req, netip.AddrPort{}) }
 
 // exchange is Exchange for a known peer.
 func exchange(req Request, peer netip.AddrPort) (*gate.Exchange, error) {
-	l, err := splitURL(req.URL)
+	l, err := reqtext.SplitURL(req.URL)
 	if err != nil {
 		return nil, err
 	}
 	x := new(gate.Exchange)
 	x.Reset()
-	x.Method, x.RawPath, x.RawQuery, x.Scheme, x.Proto = req.Method, l.path, l.query, l.scheme, "HTTP/1.1"
-	x.Target = l.path
-	if l.query != "" {
-		x.Target += "?" + l.query
+	x.Method, x.RawPath, x.RawQuery, x.Scheme, x.Proto = req.Method, l.Path, l.Query, l.Scheme, "HTTP/1.1"
+	x.Target = l.Path
+	if l.Query != "" {
+		x.Target += "?" + l.Query
 	}
-	x.Host = l.authority
+	x.Host = l.Authority
 	x.Header = slices.Clone(req.Header)
 	if host := x.Header.Get("Host"); host != "" {
 		x.Host = host
 	} else {
-		x.Header = append(header.List{{Name: "Host", Value: l.authority}}, x.Header...)
+		x.Header = append(header.List{{Name: "Host", Value: l.Authority}}, x.Header...)
 	}
 	if x.Header.HasToken("Connection", "upgrade") {
 		x.Upgrade = strings.ToLower(x.Header.Get("Upgrade"))
@@ -47,7 +48,10 @@ func exchange(req Request, peer netip.AddrPort) (*gate.Exchange, error) {
 	if !peer.IsValid() && req.Client.IsValid() {
 		x.Peer = netip.AddrPortFrom(req.Client, 0)
 	}
-	if !req.BodyUnknown && len(req.Body) > 0 {
+	switch {
+	case req.BodyUnknown:
+		x.Body = gate.AbsentBody
+	case len(req.Body) > 0:
 		x.Body = &body{whole: req.Body, rest: req.Body}
 	}
 	return x, nil

@@ -13,6 +13,7 @@ import (
 	"postern/internal/header"
 	"postern/internal/lab"
 	"postern/internal/policy"
+	"postern/internal/reqtext"
 	"postern/internal/snapshot"
 )
 
@@ -137,7 +138,7 @@ func TestSimulateReadsAsStrictlyAsTheDataPlane(t *testing.T) {
 		{"a large header", "GET /orders/ HTTP/1.1\nHost: a\nCookie: " + strings.Repeat("x", 40_000) + "\n\n", "request.header_too_large"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			requests, err := lab.ParseRequest([]byte(c.message), lab.HintRaw)
+			requests, err := lab.ParseRequest([]byte(c.message), reqtext.HintRaw)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package lab
+package reqtext
 
 import (
 	"fmt"
@@ -38,9 +38,9 @@ func parseRaw(text string) ([]Request, error) {
 	if err := r.locate(start[1], "http"); err != nil {
 		return nil, err
 	}
-	if l, err := splitURL(r.URL); err == nil && !header.EqualFold(l.authority, r.Header.Get("Host")) && r.Header.Has("Host") {
+	if l, err := SplitURL(r.URL); err == nil && !header.EqualFold(l.Authority, r.Header.Get("Host")) && r.Header.Has("Host") {
 		return nil, fmt.Errorf("line 1 names the host %q and the Host field %q; the gateway answers such a message with 400 request.malformed",
-			clip(l.authority), clip(r.Header.Get("Host")))
+			clip(l.Authority), clip(r.Header.Get("Host")))
 	}
 	r.setBody(body)
 	return []Request{r}, nil
@@ -72,7 +72,7 @@ func (r *Request) locate(target, scheme string) error {
 	case strings.HasPrefix(target, "/"):
 		r.URL = scheme + "://" + host + target
 	case target == "*" && r.Method == "OPTIONS":
-		return fmt.Errorf("OPTIONS * asks about the server itself; no API answers it, so there is nothing to simulate")
+		return fmt.Errorf("OPTIONS * asks about the server itself; it is not a request to an API")
 	default:
 		return fmt.Errorf("%q is no target of a request: write a path that begins with /, or a whole address", clip(target))
 	}

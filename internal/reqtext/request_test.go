@@ -1,4 +1,4 @@
-package lab
+package reqtext
 
 import (
 	"fmt"
@@ -46,8 +46,8 @@ func TestParseCurl(t *testing.T) {
 		{"copied for Windows", "curl ^\"https://a/b?x=1^&y=^%^20z^\" ^\r\n  -H ^\"Content-Type: application/json^\" ^\r\n  --data-raw ^\"^{^\\^\"a^\\^\":1^}^\"\r\n",
 			"POST https://a/b?x=1&y=%20z\nHost: a\n" + plain + "Content-Length: 7\nContent-Type: application/json\nbody \"{\\\"a\\\":1}\"\n"},
 		{"older form for Windows", "curl \"https://a/b\" ^\n -H \"A: 1\"", "GET https://a/b\nHost: a\n" + plain + "A: 1\n"},
-		{"a form", `curl -F a=1 -F b=2 http://a`, "POST http://a/\nHost: a\n" + plain + "Content-Type: multipart/form-data; boundary=------------------------postern-simulate\nContent-Length: 228\nbody " +
-			`"--------------------------postern-simulate\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--------------------------postern-simulate\r\nContent-Disposition: form-data; name=\"b\"\r\n\r\n2\r\n--------------------------postern-simulate--\r\n"` + "\n"},
+		{"a form", `curl -F a=1 -F b=2 http://a`, "POST http://a/\nHost: a\n" + plain + "Content-Type: multipart/form-data; boundary=------------------------postern-request\nContent-Length: 225\nbody " +
+			`"--------------------------postern-request\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--------------------------postern-request\r\nContent-Disposition: form-data; name=\"b\"\r\n\r\n2\r\n--------------------------postern-request--\r\n"` + "\n"},
 		{"a file", `curl http://a --data-binary @big.json`, "POST http://a/\nHost: a\n" + plain + "Content-Type: application/x-www-form-urlencoded\nbody unknown\n"},
 		{"an upload", `curl -T big.iso http://a/f`, "PUT http://a/f\nHost: a\n" + plain + "body unknown\n"},
 		{"fields left out", `curl http://a -H 'User-Agent:' -H 'Accept;' -H 'Host: b'`, "GET http://a/\nAccept: \nHost: b\n"},
@@ -69,7 +69,7 @@ func TestParseCurl(t *testing.T) {
 		{"next", "curl http://a -d x --next http://b", "[request 1] POST http://a/\nHost: a\n" + plain + "Content-Type: application/x-www-form-urlencoded\nContent-Length: 1\nbody \"x\"\n[request 2] GET http://b/\nHost: b\n" + plain},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			requests, err := ParseRequest([]byte(c.in), "")
+			requests, err := Parse([]byte(c.in), "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,7 +84,7 @@ func TestParseCurl(t *testing.T) {
 	}
 }
 
-func TestParseRequestMistakes(t *testing.T) {
+func TestParseMistakes(t *testing.T) {
 	for _, c := range []struct{ name, in, hint, want string }{
 		{"nothing", " \n", "", "the source is empty: this is no request"},
 		{"prose", "please help", "", "this is no request: give a curl command"},
@@ -114,7 +114,7 @@ func TestParseRequestMistakes(t *testing.T) {
 		{"hint", "please", HintCurl, `"please" is not curl`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r, err := ParseRequest([]byte(c.in), c.hint)
+			r, err := Parse([]byte(c.in), c.hint)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, %v; want %s", r, err, c.want)
 			}
@@ -133,7 +133,7 @@ func TestParseRaw(t *testing.T) {
 		{"chunked", "POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n2\n{}\n0\n\n", "POST http://a/\nHost: a\nContent-Length: 2\nbody \"{}\"\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			requests, err := ParseRequest([]byte(c.in), "")
+			requests, err := Parse([]byte(c.in), "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -174,7 +174,7 @@ http://localhost/health
 `
 
 func TestParseHTTPFile(t *testing.T) {
-	requests, err := ParseRequest([]byte(httpFileText), "orders.http")
+	requests, err := Parse([]byte(httpFileText), "orders.http")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestParseHTTPFile(t *testing.T) {
 	if got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
-	requests, err = ParseRequest([]byte(httpFileText), "", WithFiles(func(name string) ([]byte, error) {
+	requests, err = Parse([]byte(httpFileText), "", WithFiles(func(name string) ([]byte, error) {
 		if name != "./big.bin" {
 			return nil, os.ErrNotExist
 		}
@@ -206,7 +206,7 @@ func TestVariablesCannotExplode(t *testing.T) {
 		fmt.Fprintf(&b, "@v%d = %s\n", i, strings.Repeat(fmt.Sprintf("{{v%d}}", i-1), 100))
 	}
 	b.WriteString("GET http://a/{{v39}}\n")
-	if _, err := ParseRequest([]byte(b.String()), HintHTTP); err == nil || !strings.Contains(err.Error(), "larger than 32 MiB") {
+	if _, err := Parse([]byte(b.String()), HintHTTP); err == nil || !strings.Contains(err.Error(), "larger than 32 MiB") {
 		t.Errorf("got %.200v", err)
 	}
 }
@@ -228,7 +228,7 @@ func TestParseHAR(t *testing.T) {
 		{"a binary body", binary, "POST http://a/\nbody \"\\x00\\x01\"\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			requests, err := ParseRequest([]byte(c.in), "")
+			requests, err := Parse([]byte(c.in), "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -249,7 +249,7 @@ func fuzzForm(f *testing.F, hint string, seeds ...string) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
-		requests, err := ParseRequest(src, hint)
+		requests, err := Parse(src, hint)
 		if err != nil {
 			if err.Error() == "" {
 				t.Fatal("an error without words")
@@ -260,7 +260,7 @@ func fuzzForm(f *testing.F, hint string, seeds ...string) {
 			t.Fatal("no request and no error")
 		}
 		for _, r := range requests {
-			if _, err := splitURL(r.URL); err != nil {
+			if _, err := SplitURL(r.URL); err != nil {
 				t.Fatal(err)
 			}
 			for _, h := range r.Header {
@@ -298,28 +298,15 @@ func TestParseCurlReadsFilesWhenItMay(t *testing.T) {
 		"curl http://a --data-binary @a.json": "{\r\n1}\n",
 		"curl http://a --json @a.json":        "{\r\n1}\n",
 	} {
-		r, err := ParseRequest([]byte(command), "", WithFiles(read))
+		r, err := Parse([]byte(command), "", WithFiles(read))
 		if err != nil || string(r[0].Body) != want || r[0].BodyUnknown {
 			t.Errorf("%s: %+v, %v", command, r, err)
 		}
 	}
 	for _, command := range []string{"curl http://a -d @none", "curl http://a -d @-", "curl http://a -F f=@a.json", "curl http://a --data-urlencode x@a.json"} {
-		r, err := ParseRequest([]byte(command), "", WithFiles(read))
+		r, err := Parse([]byte(command), "", WithFiles(read))
 		if err != nil || !r[0].BodyUnknown || len(r[0].Notes) == 0 {
 			t.Errorf("%s: %+v, %v", command, r, err)
-		}
-	}
-}
-
-func TestRedactURL(t *testing.T) {
-	for in, want := range map[string]string{
-		"http://a/b":                         "http://a/b",
-		"http://a/b?x=1&token=t&api_key=k&y": "http://a/b?x=1&token=[redacted]&api_key=[redacted]&y",
-		"http://a/b?signature=":              "http://a/b?signature=",
-		"http://a/postern_1H5yX2m91H5yX2m91H5yX2m91H5yX2m92MibJn": "[redacted]",
-	} {
-		if got := redactURL(in); got != want {
-			t.Errorf("%s is shown as %s, want %s", in, got, want)
 		}
 	}
 }

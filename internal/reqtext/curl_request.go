@@ -1,4 +1,4 @@
-package lab
+package reqtext
 
 import (
 	"encoding/base64"
@@ -35,7 +35,7 @@ func (st *curlState) request(address string) (Request, error) {
 	}
 	body, contentType := st.body(&r)
 	if st.get && (st.hasData || len(st.data) > 0) {
-		l.query = joinQuery(l.query, strings.Join(st.data, "&"))
+		l.Query = joinQuery(l.Query, strings.Join(st.data, "&"))
 		body, contentType, r.BodyUnknown = "", "", false
 	}
 	r.URL = l.String()
@@ -59,7 +59,7 @@ func (st *curlState) request(address string) (Request, error) {
 		encoding = "deflate, gzip, br, zstd"
 	}
 	own := []header.Field{
-		{Name: "Host", Value: l.authority}, {Name: "Authorization", Value: st.authorization()}, {Name: "User-Agent", Value: st.agent},
+		{Name: "Host", Value: l.Authority}, {Name: "Authorization", Value: st.authorization()}, {Name: "User-Agent", Value: st.agent},
 		{Name: "Accept", Value: accept}, {Name: "Accept-Encoding", Value: encoding}, {Name: "Referer", Value: st.referer},
 		{Name: "Range", Value: prefixed("bytes=", st.spans)}, {Name: "Cookie", Value: strings.Join(st.cookies, "; ")}, {Name: "Content-Type", Value: contentType},
 	}
@@ -100,7 +100,7 @@ func (st *curlState) authorization() string {
 func (st *curlState) body(r *Request) (body, contentType string) {
 	switch {
 	case len(st.form) > 0:
-		const boundary = "------------------------postern-simulate"
+		const boundary = "------------------------postern-request"
 		contentType = "multipart/form-data; boundary=" + boundary
 		if st.unknown {
 			r.BodyUnknown = true
@@ -129,27 +129,27 @@ func (st *curlState) body(r *Request) (body, contentType string) {
 }
 
 // locate does to an address what curl does before it sends.
-func (st *curlState) locate(address string, r *Request) (location, error) {
+func (st *curlState) locate(address string, r *Request) (Location, error) {
 	if !strings.Contains(address, "://") {
 		address = "http://" + address
 	}
 	if !st.glob && strings.ContainsAny(address, "{}[]") && !strings.Contains(address, "://[") {
-		return location{}, fmt.Errorf("curl: the address %q has braces or brackets, which curl expands to several addresses; write them out, or add --globoff", clip(address))
+		return Location{}, fmt.Errorf("curl: the address %q has braces or brackets, which curl expands to several addresses; write them out, or add --globoff", clip(address))
 	}
-	l, err := splitURL(address)
+	l, err := SplitURL(address)
 	if err != nil {
 		return l, fmt.Errorf("curl: %w", err)
 	}
-	if user, host, ok := cutLast(l.authority, "@"); ok {
-		l.authority = host
+	if user, host, ok := cutLast(l.Authority, "@"); ok {
+		l.Authority = host
 		if plain, err := url.PathUnescape(user); err == nil && !st.hasUser {
 			st.user, st.hasUser = plain, true
 		}
 	}
 	if !st.asIs {
-		if p := withoutDots(l.path); p != l.path {
-			r.Notes = append(r.Notes, fmt.Sprintf("curl sends the path %q for %q; --path-as-is keeps dots", clip(p), clip(l.path)))
-			l.path = p
+		if p := withoutDots(l.Path); p != l.Path {
+			r.Notes = append(r.Notes, fmt.Sprintf("curl sends the path %q for %q; --path-as-is keeps dots", clip(p), clip(l.Path)))
+			l.Path = p
 		}
 	}
 	for _, q := range st.query {
@@ -157,11 +157,11 @@ func (st *curlState) locate(address string, r *Request) (location, error) {
 		if ok {
 			q = name + "=" + url.QueryEscape(value)
 		}
-		l.query = joinQuery(l.query, strings.TrimPrefix(q, "="))
+		l.Query = joinQuery(l.Query, strings.TrimPrefix(q, "="))
 	}
 	if st.target != "" {
 		p, q, _ := strings.Cut(st.target, "?")
-		l.path, l.query = p, q
+		l.Path, l.Query = p, q
 	}
 	return l, nil
 }
