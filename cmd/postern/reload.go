@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"postern/internal/change"
 	"postern/internal/policy"
 	"postern/internal/store"
 )
@@ -39,39 +40,37 @@ func (n *node) loadConfiguration(ctx context.Context, f serveFlags) error {
 	return n.changes.Listen(n.holder.Load().Document.Listeners)
 }
 
-// applyFile makes a file the running configuration and says whether anything changed.
+// applyFile makes a file or folder the running configuration and says whether anything changed.
 func (n *node) applyFile(ctx context.Context, path string) (bool, error) {
-	source, err := readDocument(path)
-	if err != nil {
-		return false, err
-	}
-	return n.applySource(ctx, source, "file", "from "+path)
-}
-
-// applySource applies a document unless it is what runs already.
-func (n *node) applySource(ctx context.Context, source []byte, actor, comment string) (bool, error) {
-	_, running, generation := n.changes.Current()
-	if generation > 0 && bytes.Equal(bytes.TrimSpace(running), bytes.TrimSpace(source)) {
-		return false, nil
-	}
-	_, err := n.changes.Apply(ctx, generation, source, actor, "", comment, false)
-	return err == nil, err
-}
-
-// readDocument reads a file as it is, so that its comments are kept, and a folder as one merged document.
-func readDocument(path string) ([]byte, error) {
+	ch := change.Change{Name: path, Actor: "file", Comment: "from " + path}
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
+		return false, fmt.Errorf("configuration: %w", err)
 	}
-	if !info.IsDir() {
-		return os.ReadFile(path)
+	if !info.IsDir() { // as it is, so that its comments are kept
+		if ch.Source, err = os.ReadFile(path); err != nil {
+			return false, fmt.Errorf("configuration: %w", err)
+		}
+		return n.apply(ctx, ch)
 	}
-	doc, err := policy.ParseFiles(path)
-	if err != nil {
-		return nil, err
+	if ch.Parsed, err = policy.ParseFiles(path); err != nil {
+		return false, err
 	}
-	return policy.Marshal(doc)
+	if ch.Source, err = policy.Marshal(ch.Parsed); err != nil {
+		return false, err
+	}
+	return n.apply(ctx, ch)
+}
+
+// apply applies a document unless it is what runs already.
+func (n *node) apply(ctx context.Context, ch change.Change) (bool, error) {
+	_, running, generation := n.changes.Current()
+	if generation > 0 && bytes.Equal(bytes.TrimSpace(running), bytes.TrimSpace(ch.Source)) {
+		return false, nil
+	}
+	ch.Base = generation
+	_, err := n.changes.Do(ctx, ch)
+	return err == nil, err
 }
 
 // reloadFile is what SIGHUP does. A file that is wrong changes nothing and is logged.
@@ -107,7 +106,7 @@ func (n *node) applyDemo(ctx context.Context, source []byte) (bool, error) {
 	if err == nil && g.Actor != "demo" {
 		return false, nil // somebody tries changes of their own
 	}
-	return n.applySource(ctx, source, "demo", "the demo's configuration")
+	return n.apply(ctx, change.Change{Name: "demo.yaml", Source: source, Actor: "demo", Comment: "the demo's configuration"})
 }
 
 type hangup struct{ c chan os.Signal }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -114,7 +115,7 @@ func openNode(ctx context.Context, f serveFlags, log *slog.Logger, stdout io.Wri
 	})
 	n.pools = forward.NewPools(forward.PoolOptions{Logger: log})
 	n.holder = &snapshot.Holder{}
-	n.changes = change.New(change.Options{Store: n.db, Pools: n.pools, Holder: n.holder, Now: time.Now})
+	n.changes = change.New(change.Options{Store: n.db, Pools: n.pools, Holder: n.holder, Now: time.Now, Logger: log})
 	env := &gate.Env{Now: time.Now, Directory: n.index, Counters: n.counters}
 	n.edge = edge.New(edge.Options{
 		Current:   n.current,
@@ -170,6 +171,8 @@ func (n *node) listen(ctx context.Context) func([]policy.Listener) error {
 
 // run serves until ctx ends. started is called once, when everything listens; nil is allowed.
 func (n *node) run(ctx context.Context, f serveFlags, stdout io.Writer, started func(context.Context, *node) error) error {
+	reload := hangups() // before anything listens: a SIGHUP meant for a reload must not end a process that is ready
+	defer reload.stop()
 	management, err := net.Listen("tcp", f.admin)
 	if err != nil {
 		return fmt.Errorf("the management API cannot listen on %s: %w; end the program that uses the port, or choose another with --admin", f.admin, err)
@@ -192,7 +195,7 @@ func (n *node) run(ctx context.Context, f serveFlags, stdout io.Writer, started 
 	} else {
 		n.announce(stdout, management.Addr())
 	}
-	return n.untilEnd(ctx, f, failed)
+	return n.untilEnd(ctx, f, failed, reload.c)
 }
 
 // announce prints where things are. The bootstrap token goes to standard output only, never to a log.
@@ -207,11 +210,9 @@ func (n *node) announce(w io.Writer, management net.Addr) {
 }
 
 // untilEnd saves counters regularly and applies the file on SIGHUP until ctx ends or the management listener fails.
-func (n *node) untilEnd(ctx context.Context, f serveFlags, failed <-chan error) error {
+func (n *node) untilEnd(ctx context.Context, f serveFlags, failed <-chan error, reload <-chan os.Signal) error {
 	save := time.NewTicker(time.Second)
 	defer save.Stop()
-	reload := hangups()
-	defer reload.stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -222,7 +223,7 @@ func (n *node) untilEnd(ctx context.Context, f serveFlags, failed <-chan error) 
 			if err := n.counters.Save(ctx, time.Now(), n.db.Counters()); err != nil && ctx.Err() == nil {
 				n.log.Error("the counters could not be saved; they go on in memory", "error", err)
 			}
-		case <-reload.c:
+		case <-reload:
 			n.reloadFile(ctx, f)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"time"
@@ -25,6 +26,7 @@ type Options struct {
 	// Listen makes the data plane listen where the document says, or fails and changes nothing. Nil: not yet.
 	Listen func([]policy.Listener) error
 	Now    func() time.Time
+	Logger *slog.Logger
 }
 
 // Walk carries changes through, one at a time.
@@ -84,28 +86,46 @@ func (w *Walk) Current() (*policy.Document, []byte, uint64) {
 	return s.Document, w.source, s.Generation
 }
 
-// Apply implements admin.Config: it makes source the next generation after base. Errors are policy.Problems when the
-// document does not compile, store.ErrConflict when base is not the current generation, and faults otherwise.
+// Change is a document to be made the next generation.
+type Change struct {
+	Base    uint64 // the generation it is based on
+	Source  []byte // as it was written
+	Name    string // of the source, for positions; default "document"
+	Actor   string
+	From    string // address of the actor
+	Comment string
+	Dry     bool // compile, and stop before anything changes
+	// Parsed is what Source says, where it was merged from several files: problems then name these. Nil: Source is parsed.
+	Parsed *policy.Document
+}
+
+// Apply implements admin.Config; see Do.
 func (w *Walk) Apply(ctx context.Context, base uint64, source []byte, actor, from, comment string, dry bool) (uint64, error) {
+	return w.Do(ctx, Change{Base: base, Source: source, Actor: actor, From: from, Comment: comment, Dry: dry})
+}
+
+// Do makes a document the next generation and returns its number. Errors are policy.Problems when it does not compile,
+// store.ErrConflict when Base is not the current generation, and faults otherwise.
+func (w *Walk) Do(ctx context.Context, ch Change) (uint64, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	running := w.Holder.Load()
-	if base != running.Generation {
-		return 0, fmt.Errorf("%w: the change is based on generation %d, but %d is running", store.ErrConflict, base, running.Generation)
+	if ch.Base != running.Generation {
+		return 0, fmt.Errorf("%w: the change is based on generation %d, but %d is running", store.ErrConflict, ch.Base, running.Generation)
 	}
-	c, err := w.compile("document", source, base+1)
+	c, err := w.compileChange(ch)
 	if err != nil {
 		return 0, err
 	}
-	if dry {
+	if ch.Dry {
 		c.pools.Discard()
-		return base, nil
+		return ch.Base, nil
 	}
 	if err := w.listen(c.Document.Listeners); err != nil {
 		c.pools.Discard()
-		return 0, policy.Problems{{Pointer: "/listeners", Message: err.Error(), Remedy: "choose a free address, or end the program that uses it"}}
+		return 0, policy.Problems{{Pointer: "/listeners", Message: err.Error()}}
 	}
-	if err := w.append(ctx, base, source, actor, from, comment); err != nil {
+	if err := w.append(ctx, ch); err != nil {
 		c.pools.Discard()
 		if undo := w.listen(running.Document.Listeners); undo != nil {
 			err = errors.Join(err, fmt.Errorf("returning to the old listeners: %w", undo))
@@ -113,14 +133,14 @@ func (w *Walk) Apply(ctx context.Context, base uint64, source []byte, actor, fro
 		return 0, err
 	}
 	w.serve(c)
-	return base + 1, nil
+	return ch.Base + 1, nil
 }
 
-func (w *Walk) append(ctx context.Context, base uint64, source []byte, actor, from, comment string) error {
+func (w *Walk) append(ctx context.Context, ch Change) error {
 	now := w.Now()
-	entry := store.AuditEntry{Time: now, Actor: actor, From: from, Action: "config.apply", Target: fmt.Sprintf("generation/%d", base+1)}
+	entry := store.AuditEntry{Time: now, Actor: ch.Actor, From: ch.From, Action: "config.apply", Target: fmt.Sprintf("generation/%d", ch.Base+1)}
 	return w.Store.Update(ctx, entry, func(tx store.Tx) error {
-		_, err := tx.AppendGeneration(ctx, base, store.Generation{Document: source, Actor: actor, Comment: comment, Created: now})
+		_, err := tx.AppendGeneration(ctx, ch.Base, store.Generation{Document: ch.Source, Actor: ch.Actor, Comment: ch.Comment, Created: now})
 		return err
 	})
 }
@@ -132,11 +152,25 @@ type compiled struct {
 	source []byte
 }
 
+func (w *Walk) compileChange(ch Change) (compiled, error) {
+	if ch.Parsed != nil {
+		return w.compileDocument(ch.Parsed, ch.Source, ch.Base+1)
+	}
+	if ch.Name == "" {
+		ch.Name = "document"
+	}
+	return w.compile(ch.Name, ch.Source, ch.Base+1)
+}
+
 func (w *Walk) compile(name string, source []byte, generation uint64) (compiled, error) {
 	doc, err := policy.Parse(name, source)
 	if err != nil {
 		return compiled{}, err
 	}
+	return w.compileDocument(doc, source, generation)
+}
+
+func (w *Walk) compileDocument(doc *policy.Document, source []byte, generation uint64) (compiled, error) {
 	pools, err := w.Pools.Prepare(doc.Upstreams, Secret)
 	if err != nil {
 		return compiled{}, Located(doc, upstreamProblems(err))
@@ -157,6 +191,11 @@ func (w *Walk) serve(c compiled) {
 	w.Holder.Swap(c.Snapshot)
 	c.pools.Commit()
 	w.source = c.source
+	for name := range c.Document.Upstreams {
+		if missing := c.pools.Upstream(name).State(w.Now()).CredentialError; missing != "" {
+			w.Logger.Warn("calls to an upstream will be refused: its credential cannot be had", "upstream", name, "cause", missing)
+		}
+	}
 }
 
 func (w *Walk) listen(l []policy.Listener) error {
