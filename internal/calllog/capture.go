@@ -147,7 +147,8 @@ func fillVerdict(r *record.Record, x *gate.Exchange, m *memory) {
 	keep := r.Outcome == "refused" || r.Outcome == "failed"
 	steps := x.Trace.Steps()
 	for i := range steps {
-		keep = keep || steps[i].Verdict.Outcome() != decision.OutcomePass && steps[i].Verdict.Outcome() != decision.OutcomeAnswer
+		v := steps[i].Verdict
+		keep = keep || v.Outcome() != decision.OutcomePass && v.Outcome() != decision.OutcomeAnswer || len(v.Facts()) > 0
 	}
 	if keep {
 		fillSteps(r, steps, m)

@@ -101,7 +101,7 @@ func (p *printer) table(rows []Row) {
 			p.raw(strings.Repeat(" ", max(0, 13-len(r.Outcome))) + text)
 		}
 		p.raw("\n")
-		if r.Outcome == "none" || r.Outcome == "pass" {
+		if r.Outcome == "none" || r.Outcome == "pass" && len(r.Facts) == 0 {
 			continue
 		}
 		if r.Detail != "" {

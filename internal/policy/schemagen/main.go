@@ -11,6 +11,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -51,11 +52,20 @@ var words = map[string][]string{
 	"Version.Subscription":   {"required", "none"},
 	"LLM.Dialect":            {"openai"},
 	"LLM.Unpriced":           {"refuse", "flag"},
+	"CORS.Enforce":           {"writes", "all", "none"},
+	"CSRF.Unproven":          {"refuse", "pass"},
+	"CSRFToken.Kind":         {"double_submit", "session"},
+	"CSRFToken.SameSite":     {"lax", "strict"},
+	"WAF.Mode":               {"off", "detect", "block"},
+	"WAF.Profile":            {"default", "llm"},
+	"WAFBody.Over":           {"refuse", "pass"},
+	"WAFBody.Other":          {"refuse", "pass"},
+	"WAFTime.Over":           {"refuse", "pass"},
 }
 
 // generate builds the schema from the source in dir.
 func generate(dir string) ([]byte, error) {
-	comments, err := commentsOf(filepath.Join(dir, "document.go"))
+	comments, err := commentsIn(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +152,26 @@ func (g *generator) value(t reflect.Type) object {
 		return object{"type": "number"}
 	}
 	panic("schemagen: no schema for " + t.String())
+}
+
+// commentsIn reads the comments of every file of a package but its tests.
+func commentsIn(dir string) (map[string]string, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]string{}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		comments, err := commentsOf(file)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(all, comments)
+	}
+	return all, nil
 }
 
 // commentsOf reads the comments of the struct types in a file, as sentences on one line.

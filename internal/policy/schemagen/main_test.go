@@ -23,7 +23,7 @@ func TestSchemaIsCurrent(t *testing.T) {
 
 // The comments are what people read in their editor, so they must name every word that may be written.
 func TestCommentsNameEveryWord(t *testing.T) {
-	comments, err := commentsOf("../document.go")
+	comments, err := commentsIn("..")
 	if err != nil {
 		t.Fatal(err)
 	}
