@@ -233,6 +233,7 @@ type Version struct {
 	Limits         []Limit     `json:"limits,omitempty"`
 	Operations     []Operation `json:"operations,omitempty"` // an llm API has its own
 	LLM            *LLM        `json:"llm,omitempty"`        // for kind llm
+	WAF            *WAF        `json:"waf,omitempty"`        // default: off
 	Shadow         []string    `json:"shadow,omitempty"`     // gates that only report
 }
 
@@ -257,6 +258,7 @@ type Operation struct {
 	BodyBytes  int64    `json:"body_bytes,omitempty"` // tighter or wider than the listener's
 	Shadow     []string `json:"shadow,omitempty"`
 }
+	WAF        *WAF     `json:"waf,omitempty"`    // changes what the version says
 
 // Authn says how callers prove who they are.
 type Authn struct {

@@ -30,6 +30,8 @@ type version struct {
 	subscribe gate.Gate
 }
 
+	waf       gate.Gate
+	walled    bool // waf is made, or off
 // operation is an operation while it is compiled: what its gates are made of.
 type operation struct {
 	op      *gate.Operation

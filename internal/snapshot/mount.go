@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 
@@ -13,6 +14,7 @@ import (
 	"postern/internal/gate/ip"
 	"postern/internal/gate/limit"
 	"postern/internal/gate/subscription"
+	"postern/internal/gate/waf"
 	"postern/internal/gate/upstream"
 	"postern/internal/policy"
 )
@@ -127,6 +129,37 @@ func scopeToken(s string) bool {
 	}
 	return s != ""
 }
+// mountWAF shares the version's firewall between the operations that change nothing of it.
+func (b *builder) mountWAF(o *operation) gate.Gate {
+	v := o.v
+	own := o.own != nil && o.own.WAF != nil
+	if v.WAF == nil && !own {
+		return nil
+	}
+	if !own && v.walled {
+		return v.waf
+	}
+	var sources []waf.Source
+	if v.WAF != nil {
+		sources = append(sources, waf.Source{ID: v.id, Pointer: v.pointer + "/waf", WAF: v.WAF})
+	}
+	if own {
+		sources = append(sources, waf.Source{ID: o.id, Pointer: o.pointer + "/waf", WAF: o.own.WAF})
+	}
+	g, err := waf.Compile(v.api.Kind == "llm", sources...)
+	if problems, ok := errors.AsType[policy.Problems](err); ok {
+		for _, p := range problems {
+			if !slices.Contains(b.problems, p) { // what the version says wrongly, it says to all its operations
+				b.problems = append(b.problems, p)
+			}
+		}
+	}
+	if !own {
+		v.waf, v.walled = g, true
+	}
+	return g
+}
+
 
 func (b *builder) mountLimit(o *operation) gate.Gate {
 	plan := !o.open && o.v.Subscription != "none" && len(b.plans) > 0
