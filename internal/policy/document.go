@@ -231,9 +231,9 @@ type Version struct {
 	Subscription   string      `json:"subscription,omitempty"`    // required (default) or none
 	IP             *IPRules    `json:"ip,omitempty"`
 	Limits         []Limit     `json:"limits,omitempty"`
+	WAF            *WAF        `json:"waf,omitempty"`        // default: off
 	Operations     []Operation `json:"operations,omitempty"` // an llm API has its own
 	LLM            *LLM        `json:"llm,omitempty"`        // for kind llm
-	WAF            *WAF        `json:"waf,omitempty"`        // default: off
 	Shadow         []string    `json:"shadow,omitempty"`     // gates that only report
 }
 
@@ -254,11 +254,11 @@ type Operation struct {
 	Authn      *Authn   `json:"authn,omitempty"`
 	IP         *IPRules `json:"ip,omitempty"`
 	Limits     []Limit  `json:"limits,omitempty"` // besides those of the version
+	WAF        *WAF     `json:"waf,omitempty"`    // changes what the version says
 	Upstream   string   `json:"upstream,omitempty"`
 	BodyBytes  int64    `json:"body_bytes,omitempty"` // tighter or wider than the listener's
 	Shadow     []string `json:"shadow,omitempty"`
 }
-	WAF        *WAF     `json:"waf,omitempty"`    // changes what the version says
 
 // Authn says how callers prove who they are.
 type Authn struct {

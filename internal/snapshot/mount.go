@@ -14,8 +14,8 @@ import (
 	"postern/internal/gate/ip"
 	"postern/internal/gate/limit"
 	"postern/internal/gate/subscription"
-	"postern/internal/gate/waf"
 	"postern/internal/gate/upstream"
+	"postern/internal/gate/waf"
 	"postern/internal/policy"
 )
 
