@@ -28,10 +28,10 @@ type version struct {
 	authn     gate.Gate // made by the first operation that does not replace it
 	ip        gate.Gate
 	subscribe gate.Gate
-}
-
 	waf       gate.Gate
 	walled    bool // waf is made, or off
+}
+
 // operation is an operation while it is compiled: what its gates are made of.
 type operation struct {
 	op      *gate.Operation
