@@ -26,6 +26,7 @@ import (
 	"postern/internal/follow"
 	"postern/internal/forward"
 	"postern/internal/gate"
+	"postern/internal/jwks"
 	"postern/internal/policy"
 	"postern/internal/provider"
 	"postern/internal/provider/openai"
@@ -44,6 +45,7 @@ type node struct {
 	counters  *counter.Counters
 	records   *calllog.Log
 	pools     *forward.Pools
+	keySets   *jwks.Sets
 	holder    *snapshot.Holder
 	changes   *change.Walk
 	edge      *edge.Server
@@ -116,7 +118,8 @@ func openNode(ctx context.Context, f serveFlags, log *slog.Logger, stdout io.Wri
 	n.pools = forward.NewPools(forward.PoolOptions{Logger: log})
 	n.holder = &snapshot.Holder{}
 	n.changes = change.New(change.Options{Store: n.db, Pools: n.pools, Holder: n.holder, Now: time.Now, Logger: log})
-	env := &gate.Env{Now: time.Now, Directory: n.index, Counters: n.counters}
+	n.keySets = jwks.New(jwks.Options{Logger: log})
+	env := &gate.Env{Now: time.Now, Directory: n.index, Counters: n.counters, KeySets: n.keySets}
 	n.edge = edge.New(edge.Options{
 		Current:   n.current,
 		Forwarder: forward.New(forward.Options{Logger: log, Translators: translators}),
@@ -242,6 +245,9 @@ func (n *node) close(ctx context.Context) error {
 	if n.pools != nil {
 		n.pools.Close()
 	}
+	if n.keySets != nil {
+		n.keySets.Close()
+	}
 	if n.records != nil {
 		errs = append(errs, n.records.Close(ctx))
 	}
@@ -273,7 +279,8 @@ func (n *node) status() any {
 		Listeners map[string]string `json:"listeners"`
 		Upstreams any               `json:"upstreams"`
 		Records   any               `json:"records"`
-	}{listeners, n.pools.Status(), n.records.Stats()}
+		KeySets   []jwks.Status     `json:"key_sets"`
+	}{listeners, n.pools.Status(), n.records.Stats(), n.keySets.Status()}
 }
 
 func (n *node) notReady() []string {

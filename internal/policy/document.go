@@ -260,10 +260,12 @@ type Operation struct {
 	Shadow     []string `json:"shadow,omitempty"`
 }
 
-// Authn says how callers prove who they are.
+// Authn says how callers prove who they are. When several ways are listed, each is tried in the order of this list and the
+// first that succeeds counts.
 type Authn struct {
 	None   bool    `json:"none,omitempty"`    // open to anyone
-	APIKey *APIKey `json:"api_key,omitempty"` // default: header X-API-Key, or Authorization: Bearer
+	APIKey *APIKey `json:"api_key,omitempty"` // header X-API-Key, or Authorization: Bearer; the default when no way is listed
+	JWT    []JWT   `json:"jwt,omitempty"`     // signed tokens of identity providers
 }
 
 // APIKey is where a key is read from.

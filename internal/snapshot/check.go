@@ -219,18 +219,6 @@ func (b *builder) checkUpstreamName(pointer, name string) {
 	b.problem(pointer, remedy, "there is no upstream %q", name)
 }
 
-func (b *builder) checkAuthn(pointer string, a *policy.Authn) {
-	if a == nil {
-		return
-	}
-	if a.None && a.APIKey != nil {
-		b.problem(pointer, "remove none or api_key", "none lets everybody in, so no API key can be asked for")
-	}
-	if k := a.APIKey; k != nil && k.Header != "" {
-		b.checkFieldName(pointer+"/api_key/header", k.Header)
-	}
-}
-
 // checkFieldName checks the name of a field that configuration lets callers or the gateway set.
 func (b *builder) checkFieldName(pointer, name string) {
 	const tchar = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~"

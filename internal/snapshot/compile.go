@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"postern/internal/gate"
+	"postern/internal/gate/authn"
 	"postern/internal/gate/authz"
 	"postern/internal/gate/ip"
 	"postern/internal/gate/limit"
@@ -56,7 +57,8 @@ type builder struct {
 	plans     map[string]*gate.Plan
 	models    map[string]*gate.Model
 	upstreams map[string]gate.Upstream
-	flood     gate.Gate // nil without a flood guard
+	issuers   map[string]*authn.Issuer // by their configuration
+	flood     gate.Gate                // nil without a flood guard
 	entries   []route.Entry
 	listed    []Operation
 }

@@ -8,7 +8,6 @@ import (
 	"postern/internal/decision"
 	"postern/internal/gate"
 	"postern/internal/gate/account"
-	"postern/internal/gate/authn"
 	"postern/internal/gate/authz"
 	"postern/internal/gate/guardrail"
 	"postern/internal/gate/ip"
@@ -58,15 +57,7 @@ func (b *builder) mountAuthn(o *operation) gate.Gate {
 	} else if o.authn == nil {
 		rule.Pointer = o.v.pointer // nothing is written: the default applies
 	}
-	c := authn.Config{Header: "X-API-Key", Bearer: true, Rule: rule}
-	if o.authn != nil && o.authn.APIKey != nil {
-		k := o.authn.APIKey
-		if k.Header != "" {
-			c.Header = k.Header
-		}
-		c.Bearer = k.Bearer == nil || *k.Bearer
-	}
-	g := authn.New(c)
+	g := b.compileAuthn(o.authn, rule)
 	if !own {
 		o.v.authn = g
 	}

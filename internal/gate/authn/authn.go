@@ -17,6 +17,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/gate"
 	"postern/internal/header"
+	"postern/internal/jose"
 )
 
 // Config says where a key is read from.
@@ -36,7 +37,7 @@ const (
 // New compiles the gate. It passes requests with a live key and fills x.Principal with the key, its application and
 // tenant, the scopes it is limited to (none listed: it is not limited), and the field it was read from, for forward to
 // remove. The same key may stand in both accepted fields.
-func New(c Config) gate.Gate {
+func New(c Config) Method {
 	g := &apiKey{header: c.Header, rule: c.Rule}
 	if g.header == "" {
 		g.header = defaultHeader
@@ -63,6 +64,7 @@ type apiKey struct {
 	challenge, invalidToken, invalidRequest string
 	bearer                                  bool
 	bare                                    bool // the field that carries the key alone is Authorization itself
+	tokensElsewhere                         bool // another method reads bearer tokens, so those are not for this one
 	rule                                    *decision.Rule
 }
 
@@ -72,6 +74,15 @@ type found struct {
 	field     string // where it stood
 	empty     string // an accepted place that is there but holds nothing
 	ambiguous string // why it is not one credential
+}
+
+func (g *apiKey) called() string  { return "api_key" }
+func (g *apiKey) invites() string { return g.challenge }
+func (g *apiKey) what() string    { return g.accepts }
+
+func (g *apiKey) offered(x *gate.Exchange) bool {
+	f := g.read(x.Header)
+	return f.text != "" || f.ambiguous != ""
 }
 
 // Check implements gate.Gate.
@@ -154,7 +165,7 @@ func (g *apiKey) read(l header.List) (f found) {
 				// A record hides the scheme with the rest: it may have been a bearer token.
 				t, ok = l[i].Value, true
 			}
-			if ok {
+			if ok && !(g.tokensElsewhere && jose.LooksLikeToken(t)) {
 				tokens++
 				token = t
 			}

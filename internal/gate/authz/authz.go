@@ -90,6 +90,11 @@ func (g *rbac) permitted(x *gate.Exchange) bool {
 			return true
 		}
 	}
+	for _, role := range x.Principal.Roles {
+		if _, ok := g.held.roles[role]; ok {
+			return true
+		}
+	}
 	return false
 }
 
@@ -129,7 +134,7 @@ func (g *rbac) facts(x *gate.Exchange) []decision.Fact {
 	if !g.permitted(x) {
 		facts = append(facts,
 			decision.Fact{Name: "permission", Want: g.permission, Public: decision.ToProven},
-			decision.Fact{Name: "roles", Want: "one that grants " + g.permission, Got: strings.Join(p.Application.Roles, ", "), Public: decision.ToProven},
+			decision.Fact{Name: "roles", Want: "one that grants " + g.permission, Got: strings.Join(slices.Concat(p.Application.Roles, p.Roles), ", "), Public: decision.ToProven},
 			decision.Fact{Name: "holders", Want: g.held.hint, Public: decision.ToProven})
 		var lost []string
 		for _, role := range p.Application.Roles {

@@ -1,0 +1,36 @@
+package policy
+
+// JWT accepts signed tokens of one issuer, sent as Authorization: Bearer. Exactly one of Discovery, JWKSURL and JWKSFile may be
+// set; without any the metadata is looked for below the issuer.
+type JWT struct {
+	Issuer    string `json:"issuer"`              // the iss claim, to the letter
+	Discovery string `json:"discovery,omitempty"` // address of the issuer's metadata; default <issuer>/.well-known/openid-configuration
+	JWKSURL   string `json:"jwks_url,omitempty"`  // address of its key set
+	JWKSFile  string `json:"jwks_file,omitempty"` // file with its key set, read again when it changes
+	CAFile    string `json:"ca_file,omitempty"`   // trust for a private certificate authority; default: the system's
+	// Algorithms are the only ones accepted from this issuer; default RS256, ES256 and EdDSA. There is no way to accept none or HS256.
+	Algorithms  []string `json:"algorithms,omitempty"`
+	Audience    []string `json:"audience,omitempty"`     // one of these must be in the aud claim
+	AnyAudience bool     `json:"any_audience,omitempty"` // accept tokens that were issued for other services; audit reports it
+	// Types are the accepted values of the typ header; default JWT, at+jwt and none. Write "" for none.
+	Types []string `json:"typ,omitempty"`
+	Skew  Duration `json:"skew,omitempty"`    // how far clocks may differ; default 30s, at most 10m
+	Max   Duration `json:"max_age,omitempty"` // how old a token may be, whatever its exp; default: not asked
+	// RequiredClaims must be in the token, with one of the values if any are listed, such as {email_verified: ["true"]}.
+	RequiredClaims map[string][]string `json:"required_claims,omitempty"`
+	Claims         JWTClaims           `json:"claims,omitzero"`
+	Refresh        Duration            `json:"refresh,omitempty"` // how often keys are fetched anew; default 10m, of a file 5s
+	Stale          Duration            `json:"stale,omitempty"`   // how long keys are used while they cannot be fetched; default 24h
+}
+
+// JWTClaims says what claims mean. A claim is a name such as azp, or a path such as realm_access.roles.
+type JWTClaims struct {
+	Application  []string          `json:"application,omitempty"`    // the first that is there names the application; default client_id, azp
+	Applications map[string]string `json:"applications,omitempty"`   // what that claim says, to the id of the application meant; others stand for themselves
+	Fixed        string            `json:"application_id,omitempty"` // every token of this issuer is of this application
+	User         string            `json:"user,omitempty"`           // default sub
+	Scopes       []string          `json:"scopes,omitempty"`         // the first that is there lists the scopes; default scope, scp
+	Roles        string            `json:"roles,omitempty"`          // lists roles, of which role_map knows some; default: none come from a token
+	RoleMap      map[string]string `json:"role_map,omitempty"`       // what the claim says, to a role of the document; others are passed over
+	Attributes   map[string]string `json:"attributes,omitempty"`     // attribute of the caller, to the claim that vouches for it
+}

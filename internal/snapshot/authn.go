@@ -1,0 +1,198 @@
+package snapshot
+
+import (
+	"encoding/json"
+	"maps"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"postern/internal/decision"
+	"postern/internal/gate"
+	"postern/internal/gate/authn"
+	"postern/internal/jose"
+	"postern/internal/policy"
+)
+
+// compileAuthn makes the gate of one `authn`, which may be nil: an API key is asked for then.
+func (b *builder) compileAuthn(a *policy.Authn, rule *decision.Rule) gate.Gate {
+	if a == nil {
+		a = &policy.Authn{}
+	}
+	var methods []authn.Method
+	if a.APIKey != nil || !otherMethods(a) {
+		c := authn.Config{Header: "X-API-Key", Bearer: true, Rule: rule}
+		if k := a.APIKey; k != nil {
+			if k.Header != "" {
+				c.Header = k.Header
+			}
+			c.Bearer = k.Bearer == nil || *k.Bearer
+		}
+		methods = append(methods, authn.New(c))
+	}
+	if len(a.JWT) > 0 {
+		var issuers []*authn.Issuer
+		for i := range a.JWT {
+			issuers = append(issuers, b.issuer(&a.JWT[i]))
+		}
+		methods = append(methods, authn.Tokens(rule, issuers...))
+	}
+	if len(methods) == 1 && (a.APIKey != nil || !otherMethods(a)) {
+		return methods[0]
+	}
+	return authn.Several(rule, methods...)
+}
+
+// otherMethods reports whether anything but an API key is accepted.
+func otherMethods(a *policy.Authn) bool { return len(a.JWT) > 0 }
+
+// checkAuthn checks one `authn` of the document.
+func (b *builder) checkAuthn(pointer string, a *policy.Authn) {
+	if a == nil {
+		return
+	}
+	if a.None && a.APIKey != nil {
+		b.problem(pointer, "remove none or api_key", "none lets everybody in, so no API key can be asked for")
+	}
+	if a.None && otherMethods(a) {
+		b.problem(pointer, "remove none, or the methods", "none lets everybody in, so nothing else can be asked for")
+	}
+	if k := a.APIKey; k != nil && k.Header != "" {
+		b.checkFieldName(pointer+"/api_key/header", k.Header)
+	}
+	names := map[string]int{}
+	for i := range a.JWT {
+		at := pointer + "/jwt/" + strconv.Itoa(i)
+		if first, ok := names[a.JWT[i].Issuer]; ok {
+			b.problem(at+"/issuer", "list an issuer once", "the issuer %q is also item %d of this list", a.JWT[i].Issuer, first)
+		}
+		names[a.JWT[i].Issuer] = i
+		b.checkJWT(at, &a.JWT[i])
+	}
+}
+
+func (b *builder) checkJWT(at string, j *policy.JWT) {
+	if j.Issuer == "" {
+		b.problem(at+"/issuer", "write the value of the iss claim, such as https://id.example.com", "the issuer is missing")
+	}
+	from := 0
+	for _, s := range []string{j.Discovery, j.JWKSURL, j.JWKSFile} {
+		if s != "" {
+			from++
+		}
+	}
+	switch {
+	case from > 1:
+		b.problem(at, "keep one of discovery, jwks_url and jwks_file", "the keys come from %d places", from)
+	case j.Discovery != "":
+		b.checkFetched(at+"/discovery", j.Discovery)
+	case j.JWKSURL != "":
+		b.checkFetched(at+"/jwks_url", j.JWKSURL)
+	case from == 0 && j.Issuer != "":
+		b.checkFetched(at+"/issuer", j.Issuer)
+	}
+	for i, alg := range j.Algorithms {
+		if !jose.IsAsymmetric(alg) {
+			b.problem(at+"/algorithms/"+strconv.Itoa(i), "write one of "+orList(jose.Asymmetric), "the algorithm %q is not possible: either it does not exist, or with it whoever verifies tokens could also make them", alg)
+		}
+	}
+	switch {
+	case len(j.Audience) == 0 && !j.AnyAudience:
+		b.problem(at, "write audience: [the value of aud for this API]; or any_audience: true, if tokens for other services shall be accepted too", "the issuer %q has no audience", j.Issuer)
+	case len(j.Audience) > 0 && j.AnyAudience:
+		b.problem(at+"/any_audience", "remove one of the two", "any audience is accepted, and some are listed")
+	}
+	if j.Skew > policy.Duration(10*time.Minute) {
+		b.problem(at+"/skew", "write at most 10m, and correct the clocks", "a skew of %s would accept tokens long after their end", j.Skew)
+	}
+	b.notNegative(at, map[string]policy.Duration{"skew": j.Skew, "max_age": j.Max, "refresh": j.Refresh, "stale": j.Stale})
+	c, at := &j.Claims, at+"/claims"
+	if c.Fixed != "" && (len(c.Application) > 0 || len(c.Applications) > 0) {
+		b.problem(at+"/application_id", "remove it, or application and applications", "the application is fixed, so no claim can name it")
+	}
+	if (c.Roles == "") != (len(c.RoleMap) == 0) {
+		b.problem(at, "write both roles and role_map", "roles come from a token only when a claim lists them and role_map knows them")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.RoleMap)) {
+		role := c.RoleMap[name]
+		if _, ok := b.doc.Roles[role]; !ok {
+			remedy := "add it under /roles"
+			if near := policy.Suggest(role, slices.Sorted(maps.Keys(b.doc.Roles))); near != "" {
+				remedy = "did you mean " + near + "? Otherwise " + remedy
+			}
+			b.problem(at+"/role_map/"+policy.EscapePointer(name), remedy, "there is no role %q", role)
+		}
+	}
+}
+
+// checkFetched checks an address that the gateway fetches from: https, or http on this machine.
+func (b *builder) checkFetched(at, address string) {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		b.problem(at, "write an address such as https://id.example.com/keys", "%q is no address to fetch from", address)
+	case u.User != nil || u.Fragment != "":
+		b.problem(at, "remove the user name or fragment", "%q has a part that is not sent", u.Redacted())
+	case u.Scheme == "http" && !localName(u.Hostname()):
+		b.problem(at, "write https", "what is fetched from %q could be changed by anybody on the way", address)
+	}
+}
+
+func localName(host string) bool {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a.IsLoopback()
+	}
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// issuer compiles an issuer once, however many operations accept it: they share the memory of verified tokens.
+func (b *builder) issuer(j *policy.JWT) *authn.Issuer {
+	id, _ := json.Marshal(j) // of plain data it cannot fail
+	if i := b.issuers[string(id)]; i != nil {
+		return i
+	}
+	c := authn.IssuerConfig{
+		Issuer: j.Issuer, Algorithms: j.Algorithms, Audience: j.Audience, AnyAudience: j.AnyAudience, Types: j.Types,
+		Skew: j.Skew.Or(30 * time.Second), MaxAge: time.Duration(j.Max),
+		Claims: authn.ClaimMap{Application: j.Claims.Application, Applications: j.Claims.Applications, Fixed: j.Claims.Fixed,
+			User: j.Claims.User, Scopes: j.Claims.Scopes, Roles: j.Claims.Roles, RoleMap: j.Claims.RoleMap},
+		Source: gate.KeySource{Issuer: j.Issuer, Discovery: j.Discovery, URL: j.JWKSURL, File: j.JWKSFile, CAFile: j.CAFile,
+			Refresh: time.Duration(j.Refresh), Stale: time.Duration(j.Stale)},
+	}
+	s := &c.Source
+	if s.Discovery == "" && s.URL == "" && s.File == "" {
+		s.Discovery = strings.TrimSuffix(j.Issuer, "/") + "/.well-known/openid-configuration"
+	}
+	source, _ := json.Marshal(s)
+	s.ID = string(source)
+	if len(c.Algorithms) == 0 {
+		c.Algorithms = []string{"RS256", "ES256", "EdDSA"}
+	}
+	if len(c.Types) == 0 {
+		c.Types = []string{"", "JWT", "at+jwt"}
+	}
+	if len(c.Claims.Application) == 0 {
+		c.Claims.Application = []string{"client_id", "azp"}
+	}
+	if c.Claims.User == "" {
+		c.Claims.User = "sub"
+	}
+	if len(c.Claims.Scopes) == 0 {
+		c.Claims.Scopes = []string{"scope", "scp"}
+	}
+	for _, name := range slices.Sorted(maps.Keys(j.RequiredClaims)) {
+		c.Required = append(c.Required, authn.RequiredClaim{Name: name, Values: j.RequiredClaims[name]})
+	}
+	for _, name := range slices.Sorted(maps.Keys(j.Claims.Attributes)) {
+		c.Claims.Attributes = append(c.Claims.Attributes, authn.Attribute{Name: name, Claim: j.Claims.Attributes[name]})
+	}
+	i := authn.NewIssuer(c)
+	if b.issuers == nil {
+		b.issuers = map[string]*authn.Issuer{}
+	}
+	b.issuers[string(id)] = i
+	return i
+}
