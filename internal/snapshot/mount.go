@@ -120,6 +120,15 @@ func scopeToken(s string) bool {
 	}
 	return s != ""
 }
+
+func (b *builder) mountLimit(o *operation) gate.Gate {
+	plan := !o.open && o.v.Subscription != "none" && len(b.plans) > 0
+	if len(o.limits) == 0 && !plan {
+		return nil
+	}
+	return limit.New(limit.Config{Limits: o.limits, UsePlan: plan})
+}
+
 // mountWAF shares the version's firewall between the operations that change nothing of it.
 func (b *builder) mountWAF(o *operation) gate.Gate {
 	v := o.v
@@ -149,15 +158,6 @@ func (b *builder) mountWAF(o *operation) gate.Gate {
 		v.waf, v.walled = g, true
 	}
 	return g
-}
-
-
-func (b *builder) mountLimit(o *operation) gate.Gate {
-	plan := !o.open && o.v.Subscription != "none" && len(b.plans) > 0
-	if len(o.limits) == 0 && !plan {
-		return nil
-	}
-	return limit.New(limit.Config{Limits: o.limits, UsePlan: plan})
 }
 
 func (b *builder) mountGuardrail(o *operation) gate.Gate {

@@ -36,10 +36,10 @@ var order = [...]row{
 		why: "what the caller may do there; a forbidden call must not use up a limit"},
 	{name: "limit", mount: (*builder).mountLimit,
 		why: "counts only what would be allowed, and comes before anything that reads the body"},
-	{name: "guardrail", mount: (*builder).mountGuardrail,
-		why: "reads the body, so it comes after all that can refuse without it; it finds the model, and so the upstream"},
 	{name: "waf", mount: (*builder).mountWAF,
 		why: "inspecting costs hundreds of times what forwarding does: only requests that nothing cheaper refuses get that far, and within limits"},
+	{name: "guardrail", mount: (*builder).mountGuardrail,
+		why: "reads the body, so it comes after all that can refuse without it; it finds the model, and so the upstream"},
 	{name: "upstream", mount: (*builder).mountUpstream, firm: true,
 		why: "last, because only here is it known where the request would go"},
 }
