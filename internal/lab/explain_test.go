@@ -144,6 +144,7 @@ account pass
 subscription refuse subscription.pending
 authz refuse authz.permission_missing (asked now)
 limit pass (asked now)
+waf none
 guardrail none
 upstream pass (asked now)`
 	if outcomes(got.Gates) != want {
@@ -247,7 +248,7 @@ func TestExplainOfCallsThatPassed(t *testing.T) {
 			if got.Sentence != c.sentence || got.ExitCode() != c.code {
 				t.Errorf("%d %s, want %d %s", got.ExitCode(), got.Sentence, c.code, c.sentence)
 			}
-			if want := "route pass\nip pass\nlimit none (flood guard)\nauthn pass\naccount pass\nsubscription pass\nauthz pass\nlimit pass\nguardrail none\nupstream pass"; outcomes(got.Gates) != want {
+			if want := "route pass\nip pass\nlimit none (flood guard)\nauthn pass\naccount pass\nsubscription pass\nauthz pass\nlimit pass\nwaf none\nguardrail none\nupstream pass"; outcomes(got.Gates) != want {
 				t.Errorf("\n got %s\nwant %s", outcomes(got.Gates), want)
 			}
 		})
