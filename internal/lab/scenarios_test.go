@@ -22,6 +22,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/gate"
 	"postern/internal/gatetest"
+	"postern/internal/jose"
 	"postern/internal/lab"
 	"postern/internal/policy"
 	"postern/internal/snapshot"
@@ -38,6 +39,7 @@ type scenario struct {
 	earlier         int
 	outage          []string
 	upstreams       map[string]state
+	keys            *jose.Set // of every token issuer; nil: not fetched
 }
 
 type people struct {
@@ -109,6 +111,8 @@ func TestScenarios(t *testing.T) {
 	// Every reason that a gate can give by now has a scenario. Those of forwarding and of framing are tested where they arise.
 	for _, code := range strings.Fields(`route.not_found route.method_not_allowed api.retired request.malformed ip.denied ip.not_allowed ip.unclear
 		authn.credential_missing authn.credential_misplaced authn.credential_rejected authn.key_expired authn.key_revoked authn.unavailable
+		authn.token_expired authn.token_not_yet_valid authn.token_audience authn.token_issuer authn.token_key_unknown authn.token_signature
+		authn.token_algorithm authn.token_claim authn.application_unknown
 		account.tenant_suspended account.application_suspended subscription.missing subscription.pending
 		subscription.rejected subscription.suspended subscription.revoked subscription.expired authz.scope_insufficient
 		authz.permission_missing limit.rate limit.quota limit.unavailable guardrail.model_unknown guardrail.model_not_allowed
@@ -146,8 +150,13 @@ func play(t *testing.T, s scenario) (trace, response, code string) {
 	req.Client = s.from
 	counters := counter.New(counter.Options{})
 	env := &gate.Env{Now: func() time.Time { return s.now }, Directory: s.people(), Counters: counters}
+	if s.keys != nil {
+		env.KeySets = &gatetest.KeySets{Set: s.keys}
+	}
 	for _, what := range s.outage {
 		switch what {
+		case "jwks":
+			env.KeySets = &gatetest.KeySets{Err: errors.New("https://id.example.com/keys answers 502")}
 		case "directory":
 			env.Directory.(*gatetest.Directory).Err = errors.New("the index is not loaded")
 		case "counters":
@@ -262,6 +271,8 @@ func readScenario(t *testing.T, a *txtar.Archive) scenario {
 			s.config = string(f.Data)
 		case "directory.yaml":
 			err = yaml.Load(f.Data, &s.directory, yaml.WithKnownFields())
+		case "jwks.json":
+			s.keys, err = jose.ParseSet(f.Data)
 		case "upstreams.yaml":
 			err = yaml.Load(f.Data, &s.upstreams, yaml.WithKnownFields())
 		case "now":

@@ -10,6 +10,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/gate"
 	"postern/internal/jose"
+	"postern/internal/policy"
 )
 
 const keyPrefix = directory.KeyPrefix
@@ -213,7 +214,7 @@ func (i *Issuer) identify(v *verified, c jose.Claims, claim func(name, need, got
 
 // late checks the times of a token against the clock, both ways with the allowed skew.
 func (v *verified) late(i *Issuer, now time.Time) *fault {
-	clock := func() string { return "our clock, with " + i.c.Skew.String() + " allowed" }
+	clock := func() string { return "our clock, with " + policy.Duration(i.c.Skew).String() + " allowed" }
 	switch {
 	case !now.Before(v.expires.Add(i.c.Skew)):
 		return &fault{decision.TokenExpired, []decision.Fact{
@@ -230,7 +231,7 @@ func (v *verified) late(i *Issuer, now time.Time) *fault {
 // span words a length of time.
 func span(d time.Duration) string {
 	if d >= time.Minute {
-		return d.Round(time.Second).String()
+		return policy.Duration(d.Round(time.Second)).String()
 	}
 	return d.Round(time.Millisecond).String()
 }

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"postern/internal/decision"
+	"postern/internal/directory"
 	"postern/internal/gate"
 	"postern/internal/jose"
 )
@@ -148,15 +149,31 @@ func (g *tokens) verified(x *gate.Exchange, i *Issuer, t *jose.Token, claims jos
 		fault.facts = append(fault.facts, decision.Fact{Name: "also", Want: late.reason.Code, Got: f.Name + " " + f.Want + ", our clock says " + f.Got, Public: decision.ToProven})
 	}
 	if fault != nil {
-		x.Challenge = bearerInvalidToken
-		p.Subject = v.subject
-		return decision.Refuse(fault.reason, g.rule, fault.facts...)
+		return g.late(x, v, fault)
 	}
 	if x.Env.Dry {
 		return g.accept(x, i, v)
 	}
 	i.cache.put(p.Digest, v, x.Env.Now())
 	return g.accept(x, i, v)
+}
+
+// late refuses a genuine token. Who sent it is known all the same, and is put on the exchange as far as the directory knows
+// it, so that the later gates can be asked too.
+func (g *tokens) late(x *gate.Exchange, v *verified, fault *fault) decision.Verdict {
+	p := &x.Principal
+	p.Subject, p.Scopes, p.Roles, p.Attributes = v.subject, v.scopes, v.roles, v.attributes
+	if dir := x.Env.Directory; dir != nil && v.application != "" {
+		known, err := dir.Application(v.application, &p.Application)
+		if known && err == nil {
+			known, err = dir.Tenant(p.Application.Tenant, &p.Tenant)
+		}
+		if !known || err != nil {
+			p.Application, p.Tenant = directory.Application{}, directory.Tenant{}
+		}
+	}
+	x.Challenge = bearerInvalidToken
+	return decision.Refuse(fault.reason, g.rule, fault.facts...)
 }
 
 func (g *tokens) prove(p *gate.Principal, i *Issuer) {
@@ -169,8 +186,7 @@ func (g *tokens) accept(x *gate.Exchange, i *Issuer, v *verified) decision.Verdi
 	g.prove(p, i)
 	p.Subject, p.Scopes, p.Roles, p.Attributes = v.subject, v.scopes, v.roles, v.attributes
 	if fault := v.late(i, x.Env.Now()); fault != nil {
-		x.Challenge = bearerInvalidToken
-		return decision.Refuse(fault.reason, g.rule, fault.facts...)
+		return g.late(x, v, fault)
 	}
 	if verdict, ok := settle(x, g.rule, v.application); !ok {
 		return verdict
