@@ -175,7 +175,7 @@ func (w *Walk) compileDocument(doc *policy.Document, source []byte, generation u
 	if err != nil {
 		return compiled{}, Located(doc, upstreamProblems(err))
 	}
-	s, err := snapshot.Compile(doc, generation, snapshot.Deps{Upstream: func(name string) (gate.Upstream, bool) {
+	s, err := snapshot.Compile(doc, generation, snapshot.Deps{Secret: Secret, Upstream: func(name string) (gate.Upstream, bool) {
 		u := pools.Upstream(name)
 		return u, u != nil
 	}})

@@ -119,6 +119,7 @@ func TestPublishedCodes(t *testing.T) {
 		route.not_found:404 route.method_not_allowed:405 api.retired:410 request.malformed:400 request.too_large:413
 		request.header_too_large:431 request.timeout:408 request.expectation:417 request.misdirected:421
 		ip.denied:403 ip.not_allowed:403 ip.unclear:400
+		origin.preflight_denied:403 origin.wrong_origin:403 origin.unproven:403
 		origin.cors_denied:403 origin.cross_site:403 origin.csrf_missing:403 origin.csrf_invalid:403 origin.csrf_expired:403
 		waf.blocked:403 waf.uninspected:403 waf.unavailable:503
 		authn.credential_missing:401 authn.credential_misplaced:401 authn.credential_rejected:401 authn.key_expired:401

@@ -82,7 +82,7 @@ func (w *fastSink) Head(status int, h header.List, length int64) error {
 		w.closes = true
 	}
 	b := http1.AppendStatusLine(w.out[:0], status)
-	var seen answerFields
+	seen := answerFields{own: w.own}
 	for i := range h {
 		if seen.keep(w.x, &h[i]) {
 			b = http1.AppendField(b, h[i].Name, h[i].Value)

@@ -10,7 +10,10 @@ import (
 )
 
 // answerFields sorts the fields of an upstream's answer: what is the engine's business is left out.
-type answerFields struct{ date bool }
+type answerFields struct {
+	own  bool // the answer is the gateway's own
+	date bool // there was a Date
+}
 
 // keep reports whether a field is passed on. Framing is the engine's to write.
 //
@@ -18,6 +21,9 @@ type answerFields struct{ date bool }
 // Its RateLimit fields are kept when this gateway counted nothing, and replaced when it did: the nearer limit is the one
 // that refuses first, and two limits under one name cannot be told apart.
 func (a *answerFields) keep(x *gate.Exchange, f *header.Field) bool {
+	if x.Browser.InCharge && !a.own && isCORS(f.Name) {
+		return false
+	}
 	switch len(f.Name) {
 	case 4:
 		a.date = a.date || header.EqualFold(f.Name, "Date")
@@ -37,6 +43,31 @@ func (a *answerFields) keep(x *gate.Exchange, f *header.Field) bool {
 	return true
 }
 
+// isCORS reports whether a field says what pages may do (https://fetch.spec.whatwg.org/#http-responses).
+func isCORS(name string) bool {
+	const prefix = "Access-Control-"
+	return len(name) > len(prefix) && header.EqualFold(name[:len(prefix)], prefix)
+}
+
+// browserFields calls add for what the answer tells the browser.
+func browserFields(x *gate.Exchange, add func(name, value string)) {
+	b := &x.Browser
+	for _, f := range [...]struct {
+		on          bool
+		name, value string
+	}{
+		{b.Vary, "Vary", "Origin"},
+		{b.AllowOrigin != "", "Access-Control-Allow-Origin", b.AllowOrigin},
+		{b.AllowOrigin != "" && b.Credentials, "Access-Control-Allow-Credentials", "true"},
+		{b.AllowOrigin != "" && b.Expose != "", "Access-Control-Expose-Headers", b.Expose},
+		{b.Cookie != "", "Set-Cookie", b.Cookie},
+	} {
+		if f.on {
+			add(f.name, f.value)
+		}
+	}
+}
+
 // appendAnswerFields appends the fields that every answer carries: the trace, who spoke when the answer is an upstream's
 // refusal, what is left of the limits, and the state of the version.
 func appendAnswerFields(b []byte, x *gate.Exchange, status int, own bool) []byte {
@@ -47,6 +78,9 @@ func appendAnswerFields(b []byte, x *gate.Exchange, status int, own bool) []byte
 		b = append(b, "Proxy-Status: "...)
 		b = appendReceived(b, status)
 		b = append(b, "\r\n"...)
+	}
+	if x.Browser != (gate.Browser{}) {
+		browserFields(x, func(name, value string) { b = http1.AppendField(b, name, value) })
 	}
 	if counted(x) {
 		b = append(b, "RateLimit-Policy: "...)
@@ -75,6 +109,7 @@ func listAnswerFields(x *gate.Exchange, status int, own bool, add func(name, val
 	if !own && status >= 400 {
 		add("Proxy-Status", string(appendReceived(nil, status)))
 	}
+	browserFields(x, add)
 	if counted(x) {
 		add("RateLimit-Policy", string(appendRateLimitPolicy(nil, x)))
 		add("RateLimit", string(appendRateLimit(nil, x)))

@@ -74,7 +74,7 @@ func (w *webSink) Head(status int, h header.List, length int64) error {
 	w.bodyless = w.x.Method == "HEAD" || status == 204 || status == 304
 	m := w.rw.Header()
 	clear(m)
-	var seen answerFields
+	seen := answerFields{own: w.own}
 	for i := range h {
 		if seen.keep(w.x, &h[i]) && http1.ValidFieldName(h[i].Name) && http1.ValidFieldValue(h[i].Value) {
 			m.Add(clone(h[i].Name), clone(h[i].Value))
@@ -171,6 +171,12 @@ func (w *webSink) End(trailer header.List) error {
 		return errTooLittle
 	}
 	w.commit()
+	if w.http1 && len(trailer) > 0 && w.left < 0 && !w.bodyless {
+		// Or net/http sends a small answer with a Content-Length, behind which there is no place for trailers.
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
 	for _, f := range trailer {
 		if !http1.ForbiddenTrailer(f.Name) && http1.ValidFieldName(f.Name) && http1.ValidFieldValue(f.Value) {
 			w.rw.Header().Add(http.TrailerPrefix+clone(f.Name), clone(f.Value))

@@ -41,6 +41,8 @@ type Exchange struct {
 	Hostname   string     // lower case, without port and trailing dot
 	Client     netip.Addr // caller's address behind trusted proxies; invalid when a proxy hides it, or it is not known
 	Op         *Operation // nil until routed
+	Preflight  string     // of a CORS preflight: the method it asks for, by which its operation was found; else empty
+	Browser    Browser    // what the answer tells the browser
 	Params     [MaxParams]Param
 	NParams    int
 	Principal  Principal
@@ -137,6 +139,9 @@ type Operation struct {
 	LLM                        string   // "", chat or models
 	Models                     []*Model // an LLM operation: what may be used, sorted by name
 	Deprecation, Sunset, Link  string   // answer fields of a deprecated version, formatted
+	// Browser is set when the gateway answers for CORS: it marks answers, and preflights are routed here by the method they
+	// ask for.
+	Browser BrowserRules
 }
 
 // Model is a compiled model.

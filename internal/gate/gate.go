@@ -46,7 +46,8 @@ const (
 // (refusal, unknown or answer), or a pass.
 //
 // Live requests (StopAtFirst) treat an unknown as a refusal with the reason the gate gave: what cannot be decided is not
-// allowed. In Exhaust mode an unknown does not hide a later refusal: the first refusal wins, then the first unknown.
+// allowed. In Exhaust mode an unknown does not hide a later refusal: the first refusal wins, then the first unknown. An
+// answer ends the chain in every mode: no change elsewhere would bring the request to the gates behind it.
 func (c Chain) Run(ctx context.Context, x *Exchange, m Mode) decision.Verdict {
 	result, decided, unknown := decision.Pass(nil), false, false
 	for i := range c {
@@ -71,6 +72,9 @@ func (c Chain) Run(ctx context.Context, x *Exchange, m Mode) decision.Verdict {
 			}
 		default:
 			result, decided = v, true
+		}
+		if v.Outcome() == decision.OutcomeAnswer {
+			break
 		}
 	}
 	return result

@@ -230,6 +230,8 @@ type Version struct {
 	Authn          *Authn      `json:"authn,omitempty"`           // default: an API key is required
 	Subscription   string      `json:"subscription,omitempty"`    // required (default) or none
 	IP             *IPRules    `json:"ip,omitempty"`
+	CORS           *CORS       `json:"cors,omitempty"` // default: preflights and their answers are the upstream's affair
+	CSRF           *CSRF       `json:"csrf,omitempty"` // default: off; for callers known by a cookie
 	Limits         []Limit     `json:"limits,omitempty"`
 	WAF            *WAF        `json:"waf,omitempty"`        // default: off
 	Operations     []Operation `json:"operations,omitempty"` // an llm API has its own
@@ -253,6 +255,8 @@ type Operation struct {
 	Scopes     []string `json:"scopes,omitempty"` // all of them are needed
 	Authn      *Authn   `json:"authn,omitempty"`
 	IP         *IPRules `json:"ip,omitempty"`
+	CORS       *CORS    `json:"cors,omitempty"`   // in place of the version's
+	CSRF       *CSRF    `json:"csrf,omitempty"`   // in place of the version's
 	Limits     []Limit  `json:"limits,omitempty"` // besides those of the version
 	WAF        *WAF     `json:"waf,omitempty"`    // changes what the version says
 	Upstream   string   `json:"upstream,omitempty"`

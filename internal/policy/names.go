@@ -25,6 +25,8 @@ func nameOf(v reflect.Value) (string, bool) {
 		return item.Version, true
 	case CertificateFiles:
 		return item.Cert, true
+	case CSRFKey:
+		return item.ID, true
 	}
 	return "", false
 }

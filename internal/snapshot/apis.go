@@ -9,6 +9,7 @@ import (
 	"postern/internal/decision"
 	"postern/internal/gate"
 	"postern/internal/gate/ip"
+	"postern/internal/gate/origin"
 	"postern/internal/gate/route"
 	"postern/internal/policy"
 )
@@ -27,6 +28,7 @@ type version struct {
 	link      lifecycle
 	authn     gate.Gate // made by the first operation that does not replace it
 	ip        gate.Gate
+	origin    *origin.Gate
 	subscribe gate.Gate
 	waf       gate.Gate
 	walled    bool // waf is made, or off
@@ -46,6 +48,7 @@ type operation struct {
 	permission   string
 	scopes       []string
 	limits       []*gate.Limit
+	cors         *policy.CORS // by which the gateway answers preflights; nil: it does not
 }
 
 func (b *builder) compileAPIs() {
@@ -250,7 +253,7 @@ func (b *builder) finish(o *operation, upstream string, routable bool) {
 	if !routable {
 		return
 	}
-	e := route.Entry{Op: op, Hosts: v.Hosts, Header: v.ByHeader, Slashes: v.slashes, Open: o.open, Successor: v.Successor, RetiredOn: v.link.retiredOn}
+	e := route.Entry{Op: op, Hosts: v.Hosts, Header: v.ByHeader, Slashes: v.slashes, Open: o.open, CORS: o.cors, Successor: v.Successor, RetiredOn: v.link.retiredOn}
 	switch v.state {
 	case "draft":
 		e.State = route.Draft

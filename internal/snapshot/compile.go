@@ -21,6 +21,9 @@ type Deps struct {
 	// Upstream returns the pool of an upstream of the document. When it is nil, every upstream is taken to be healthy: that
 	// is enough to check a document and to simulate.
 	Upstream func(name string) (gate.Upstream, bool)
+	// Secret follows the references of a secret (policy.Resolve). When it is nil, secrets are not looked at, and what needs
+	// them is unknown: that is enough to check a document.
+	Secret func(value string) (string, error)
 }
 
 // Compile checks a document and builds the snapshot of it. It has no side effect, so a document that does not compile leaves

@@ -287,7 +287,7 @@ func TestUpstreamsAreConnected(t *testing.T) {
 
 func TestOrderIsTheHouseOrder(t *testing.T) {
 	got := strings.Join(snapshot.Order(), " ")
-	if got != "route ip limit authn account subscription authz limit waf guardrail upstream" {
+	if got != "route ip limit origin authn account subscription authz limit waf guardrail upstream" {
 		t.Errorf("the order is %s", got)
 	}
 	if len(snapshot.Order())+1 > decision.MaxSteps {

@@ -26,6 +26,8 @@ var order = [...]row{
 		why: "needs nothing but the connection, and keeps strangers from trying keys"},
 	{name: "limit", mount: (*builder).mountFloodGuard, firm: true,
 		why: "the flood guard: counts by address, before a key costs a hash and a look-up; it protects the gateway, so no API can turn it off"},
+	{name: "origin", mount: (*builder).mountOrigin,
+		why: "which site's pages the browser speaks for; answers preflights, which have no credential, so it comes before anybody asks for one"},
 	{name: "authn", mount: (*builder).mountAuthn,
 		why: "who calls; from here on exact reasons may be told"},
 	{name: "account", mount: (*builder).mountAccount,

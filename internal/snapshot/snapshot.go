@@ -51,6 +51,9 @@ func (s *Snapshot) judge(ctx context.Context, x *gate.Exchange, m gate.Mode) dec
 	if !v.Passed() {
 		return v
 	}
+	if b := x.Op.Browser; b != nil {
+		b.Mark(x)
+	}
 	return x.Op.Chain.Run(ctx, x, m)
 }
 

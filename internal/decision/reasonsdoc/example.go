@@ -151,14 +151,24 @@ var special = map[string][2]string{
 	"schema.body rule": {"must be at least 1"}, "schema.parameter rule": {"must be a whole number"}, "limit.unavailable dependency": {"the counters", "connection refused"},
 	"upstream.unreachable fault": {"connection refused"}, "upstream.bad_answer fault": {"Content-Length twice"}, "upstream.tls fault": {"the certificate has expired"},
 	"upstream.dns fault": {"no such host"}, "guardrail.unreadable fault": {`it has no "model"`}, "guardrail.model_not_allowed model": {"", "large"},
-	"guardrail.unpriced model":    {"", "trial"},
+	"guardrail.unpriced model":      {"", "trial"},
+	"origin.preflight_denied asked": {"", "the header field X-Debug"}, "origin.preflight_denied setting": {"cors.headers"},
+	"origin.cross_site site": {"same-origin", "cross-site"}, "origin.wrong_origin source": {"Origin"},
+	"origin.cors_denied origin": {"", "https://shop.example.com"},
+	"origin.cors_denied why":    {"the host is the same, but the request counts as http and not as https"}, "origin.cors_denied fix": {"Add the origin to `cors.origins`"},
+	"origin.wrong_origin origin": {"http://shop.example.com", "https://shop.example.com"},
+	"origin.wrong_origin why":    {"the host is the same, but the request counts as http and not as https"},
+	"origin.wrong_origin fix":    {"If TLS ends in front of the gateway, let the proxy in front send `X-Forwarded-Proto: https`, and list its address in `trusted_proxies`"},
+	"origin.csrf_missing absent": {"none was sent"},
+	"origin.csrf_missing place":  {"the header field X-CSRF-Token"}, "origin.csrf_missing cookie": {"__Host-csrf"},
+	"origin.csrf_invalid fault":   {"it was made for another session"},
 	"authn.token_key_unknown kid": {"2026-03, 2026-04", "2026-02"}, "authn.application_unknown application": {"", "shop-web"},
 	"authn.token_expired expires": {"2026-03-04T11:59:20Z", "2026-03-04T12:00:00Z"}, "authn.token_not_yet_valid nbf": {"2026-03-04T12:30:00Z", "2026-03-04T12:00:00Z"},
 	"authn.certificate_untrusted fault": {"it was signed by an unknown authority"},
 }
 
 // operatorOnly are facts that gates keep with the operator.
-var operatorOnly = []string{"address", "range", "peer", "field", "rules", "score", "variable", "check", "dependency", "kid", "subscription", "target", "targets", "reference", "nearest"}
+var operatorOnly = []string{"address", "range", "peer", "field", "rules", "score", "variable", "check", "dependency", "kid", "subscription", "target", "targets", "reference", "nearest", "fix"}
 
 var placeholder = regexp.MustCompile(`\{([a-z]+)(?:\.got)?\|`)
 

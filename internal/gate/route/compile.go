@@ -3,6 +3,7 @@ package route
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 
 	"postern/internal/policy"
@@ -150,6 +151,13 @@ func clash(r, other *route) (policy.Problem, bool) {
 			Message: fmt.Sprintf("%s is selected by the field %s, and the operation at %s by %s: a request with both would match both",
 				what, r.Header.Name, other.Op.Pointer, other.Header.Name),
 			Remedy: "use the same field name in by_header of all versions on one path",
+		}, true
+	case !reflect.DeepEqual(r.CORS, other.CORS):
+		return policy.Problem{
+			Pointer: r.Op.Pointer,
+			Message: fmt.Sprintf("%s is selected by the value of %s, like the operation at %s, and their cors differs: a preflight does not bring the value, so it cannot tell them apart",
+				what, r.Header.Name, other.Op.Pointer),
+			Remedy: "give both the same cors",
 		}, true
 	}
 	return policy.Problem{}, false

@@ -29,6 +29,8 @@ type Entry struct {
 	Slashes Slashes
 	// Open says that anybody may call the operation, and so anybody may be told of it in a hint.
 	Open bool
+	// CORS is what the operation's preflights are answered by; nil when the gateway does not answer them.
+	CORS *policy.CORS
 	// For the refusal of a retired version.
 	RetiredOn, Successor string
 }
@@ -59,7 +61,10 @@ func (r *Router) Check(_ context.Context, x *gate.Exchange) decision.Verdict {
 		return malformed(fault)
 	}
 	s := search{method: x.Method, header: x.Header, params: &x.Params}
-	found := r.live.find(&s, x.Hostname, x.Path)
+	found := r.preflight(x)
+	if found == nil {
+		found = r.live.find(&s, x.Hostname, x.Path)
+	}
 	encoded := strings.IndexByte(x.Path, '%') >= 0
 	switch {
 	case s.twice != "":
@@ -113,6 +118,26 @@ func (h *hosts) tree(i int, host string) *node {
 	return h.any
 }
 
+// preflight finds the operation that a CORS preflight asks about (https://fetch.spec.whatwg.org/#cors-preflight-request), by
+// the method it names, and sets x.Preflight. It returns nil when the request is none, and when the gateway does not answer
+// for CORS there: then OPTIONS is a method like any other.
+func (r *Router) preflight(x *gate.Exchange) *route {
+	if x.Method != "OPTIONS" {
+		return nil
+	}
+	method := x.Header.Get("Access-Control-Request-Method")
+	if method == "" || !x.Header.Has("Origin") {
+		return nil
+	}
+	s := search{method: method, header: x.Header, params: &x.Params, preflight: true}
+	found := r.live.find(&s, x.Hostname, x.Path)
+	if found == nil || found.CORS == nil {
+		return nil
+	}
+	x.Preflight = method
+	return found
+}
+
 // readOtherwise refuses a path that a forgiving server takes for another one, with rules of its own here: Java servers
 // drop path parameters, and Windows drops dots and spaces at the end of names, so that either reads "/orders/admin;x" or
 // "/orders/admin." as "/orders/admin".
@@ -123,6 +148,9 @@ func (r *Router) readOtherwise(x *gate.Exchange, found *route) *Fault {
 	}
 	var params [gate.MaxParams]gate.Param
 	s := search{method: x.Method, header: x.Header, params: &params}
+	if x.Preflight != "" {
+		s.method, s.preflight = x.Preflight, true
+	}
 	if other := r.live.find(&s, x.Hostname, path); other == nil || other == found {
 		return nil
 	}

@@ -80,6 +80,8 @@ type search struct {
 	missed  [6]*leaf
 	nmissed int
 	twice   string // a header that selects a version occurred more than once
+	// preflight says that the request only announces another one: which fields that will have, not what is in them.
+	preflight bool
 }
 
 // find matches rest, the part of the path behind the slash that follows n's segments.
@@ -167,8 +169,11 @@ func (l *leaf) byMethod(s *search, name string) *route {
 			continue
 		}
 		for _, r := range l.methods[i].routes {
-			if r.Header == nil {
-				return r
+			if r.Header == nil || s.preflight && s.header.HasToken("Access-Control-Request-Headers", r.Header.Name) {
+				return r // versions told apart by a field's value answer preflights alike: see clash
+			}
+			if s.preflight {
+				continue
 			}
 			v, n := s.header.Lookup(r.Header.Name)
 			if n > 1 {
