@@ -11,8 +11,8 @@ type WAF struct {
 	Paranoia  int    `json:"paranoia,omitempty"`  // 1 (default) to 4: how suspicious the rules are
 	Threshold int    `json:"threshold,omitempty"` // score at which a request is refused; default 5, one critical rule
 	// Body says how much of a body is inspected, and what becomes of one that is not.
-	Body WAFBody `json:"body,omitzero"`
-	Time WAFTime `json:"time,omitzero"`
+	Body *WAFBody `json:"body,omitempty"`
+	Time WAFTime  `json:"time,omitzero"`
 	// Exclusions are rules that do not apply here, as narrow as possible.
 	Exclusions []WAFExclusion `json:"exclusions,omitempty"`
 	// Rules are your own, in SecLang: SecRule, SecAction and SecMarker, and directives that remove or change rules.

@@ -48,10 +48,12 @@ func Compile(llm bool, sources ...Source) (gate.Gate, error) {
 		w := s.WAF
 		problems = append(problems, check(s.Pointer, w)...)
 		mode, paranoia, threshold = cmp.Or(w.Mode, mode), cmp.Or(w.Paranoia, paranoia), cmp.Or(w.Threshold, threshold)
-		over, other, overTime = cmp.Or(w.Body.Over, over), cmp.Or(w.Body.Other, other), cmp.Or(w.Time.Over, overTime)
-		g.bytes, g.budget = cmp.Or(w.Body.Bytes, g.bytes), cmp.Or(time.Duration(w.Time.Inspection), g.budget)
-		if w.Body.Types != nil {
-			g.types = slices.Clone(w.Body.Types)
+		overTime, g.budget = cmp.Or(w.Time.Over, overTime), cmp.Or(time.Duration(w.Time.Inspection), g.budget)
+		if body := w.Body; body != nil {
+			over, other, g.bytes = cmp.Or(body.Over, over), cmp.Or(body.Other, other), cmp.Or(body.Bytes, g.bytes)
+			if body.Types != nil {
+				g.types = slices.Clone(body.Types)
+			}
 		}
 		if w.Profile != "" {
 			g.llm = w.Profile == "llm"
@@ -110,8 +112,9 @@ func check(pointer string, w *policy.WAF) (problems policy.Problems) {
 	}
 	oneOf("/mode", w.Mode, "off, detect or block", "off", "detect", "block")
 	oneOf("/profile", w.Profile, "default or llm", "default", "llm")
-	oneOf("/body/over", w.Body.Over, "refuse or pass", "refuse", "pass")
-	oneOf("/body/other", w.Body.Other, "refuse or pass", "refuse", "pass")
+	body := cmp.Or(w.Body, &policy.WAFBody{})
+	oneOf("/body/over", body.Over, "refuse or pass", "refuse", "pass")
+	oneOf("/body/other", body.Other, "refuse or pass", "refuse", "pass")
 	oneOf("/time/over", w.Time.Over, "refuse or pass", "refuse", "pass")
 	if w.Paranoia < 0 || w.Paranoia > 4 {
 		fault("/paranoia", "write 1 to 4", "there is no paranoia level %d", w.Paranoia)
@@ -119,13 +122,13 @@ func check(pointer string, w *policy.WAF) (problems policy.Problems) {
 	if w.Threshold < 0 || w.Threshold > 10000 {
 		fault("/threshold", "write 5 (one critical rule) or more, at most 10000", "%d is no threshold", w.Threshold)
 	}
-	if w.Body.Bytes < 0 || w.Body.Bytes > mostBytes {
-		fault("/body/bytes", fmt.Sprintf("write a number of bytes up to %d", mostBytes), "bodies of %d bytes cannot be inspected", w.Body.Bytes)
+	if body.Bytes < 0 || body.Bytes > mostBytes {
+		fault("/body/bytes", fmt.Sprintf("write a number of bytes up to %d", mostBytes), "bodies of %d bytes cannot be inspected", body.Bytes)
 	}
 	if t := time.Duration(w.Time.Inspection); t < 0 || t > mostBudget {
 		fault("/time/inspection", "write a duration such as 500ms, at most 1m", "an inspection cannot take %s", t)
 	}
-	for i, t := range w.Body.Types {
+	for i, t := range body.Types {
 		if message := typeFault(t); message != "" {
 			fault("/body/types/"+strconv.Itoa(i), "write one such as application/json, text/* or *+json", "%s", message)
 		}

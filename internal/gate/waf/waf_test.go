@@ -140,7 +140,7 @@ func told(want string) func(*testing.T, *gate.Exchange, decision.Verdict) {
 // What the operator lets pass without inspection passes, with a note.
 func TestUninspectedMayPass(t *testing.T) {
 	g := newGate(t, policy.WAF{
-		Body: policy.WAFBody{Bytes: 100, Over: "pass", Other: "pass"}, Time: policy.WAFTime{Over: "pass"}})
+		Body: &policy.WAFBody{Bytes: 100, Over: "pass", Other: "pass"}, Time: policy.WAFTime{Over: "pass"}})
 	hurried := newGate(t, policy.WAF{Time: policy.WAFTime{Inspection: 1, Over: "pass"}})
 	for name, c := range map[string]struct {
 		g     gate.Gate
@@ -150,7 +150,7 @@ func TestUninspectedMayPass(t *testing.T) {
 		"larger":     {g, withJSON(`"` + strings.Repeat("<script>", 100) + `"`), "the body is larger than 100 bytes"},
 		"other":      {g, gatetest.Content("image/png", "<script>alert(1)</script>"), "the body is of the type 'image/png'"},
 		"too long":   {hurried, withJSON(`{"q":"<script>alert(1)</script>"}`), "the inspection took longer than 1ns"},
-		"arguments":  {newGate(t, policy.WAF{Body: policy.WAFBody{Over: "pass"}, Time: policy.WAFTime{Inspection: policy.Duration(mostBudget)}}), withJSON("[" + strings.Repeat("1,", 1200) + "1]"), "the request has more than 1000 arguments"},
+		"arguments":  {newGate(t, policy.WAF{Body: &policy.WAFBody{Over: "pass"}, Time: policy.WAFTime{Inspection: policy.Duration(mostBudget)}}), withJSON("[" + strings.Repeat("1,", 1200) + "1]"), "the request has more than 1000 arguments"},
 		"inspected":  {g, withJSON(`{"item":"tea"}`), ""},
 		"no body":    {g, get("/orders/v1/orders"), ""},
 		"websocket":  {g, both(get("/orders/v1/orders"), func(x *gate.Exchange) { x.Upgrade = "websocket" }), ""},
@@ -166,7 +166,7 @@ func TestUninspectedMayPass(t *testing.T) {
 
 // A body that is not inspected is not waited for: a stream may never end.
 func TestUninspectedBodiesAreNotRead(t *testing.T) {
-	g := newGate(t, policy.WAF{Body: policy.WAFBody{Other: "pass"}})
+	g := newGate(t, policy.WAF{Body: &policy.WAFBody{Other: "pass"}})
 	x := gatetest.Exchange(gatetest.Header("Content-Type", "application/grpc"))
 	x.Body = gatetest.BrokenBody(nil, -1, errors.New("it was read"))
 	if v := g.Check(t.Context(), x); !v.Passed() {
@@ -288,7 +288,7 @@ func parseProposal(t *testing.T, line string) policy.WAFExclusion {
 }
 
 func TestTimeIsBoundedWhileInspecting(t *testing.T) {
-	g := newGate(t, policy.WAF{Paranoia: 4, Time: policy.WAFTime{Inspection: policy.Duration(20 * time.Millisecond)}, Body: policy.WAFBody{Bytes: 1 << 20}})
+	g := newGate(t, policy.WAF{Paranoia: 4, Time: policy.WAFTime{Inspection: policy.Duration(20 * time.Millisecond)}, Body: &policy.WAFBody{Bytes: 1 << 20}})
 	var b strings.Builder
 	for range 900 {
 		b.WriteString(`"` + strings.Repeat("select a from b where c ", 40) + `",`)
