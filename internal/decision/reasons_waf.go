@@ -5,8 +5,8 @@ var (
 	WAFBlocked = &Reason{
 		Code: "waf.blocked", Gate: "waf", Status: 403, Public: ToOperator,
 		Title:  "Blocked by the web application firewall",
-		Detail: "The request scored {score.got|too high}{score|| against a threshold of %} in the firewall rules{rules||: %}.",
-		Means:  "The OWASP Core Rule Set found patterns of an attack, and their scores add up to the blocking threshold.",
+		Detail: "The request matches the firewall rules{rules|| %}{score.got|| and scored %}{score||, where % is too much}.",
+		Means:  "Rules of the OWASP Core Rule Set found patterns of an attack and their scores add up to the blocking threshold, or a rule that refuses on its own matched.",
 		Advice: []Advice{
 			{ByCaller, "Quote the trace id to the operator of this API."},
 			{ByOperator, "If the request is benign, exclude {exclude|the rules for the variables they matched} on this operation: the lines for its `waf.exclusions` are in the trace."},

@@ -115,7 +115,7 @@ func TestScenarios(t *testing.T) {
 		authn.token_algorithm authn.token_claim authn.application_unknown
 		account.tenant_suspended account.application_suspended subscription.missing subscription.pending
 		subscription.rejected subscription.suspended subscription.revoked subscription.expired authz.scope_insufficient
-		authz.permission_missing limit.rate limit.quota limit.unavailable guardrail.model_unknown guardrail.model_not_allowed
+		waf.blocked waf.uninspected authz.permission_missing limit.rate limit.quota limit.unavailable guardrail.model_unknown guardrail.model_not_allowed
 		guardrail.unpriced guardrail.unreadable upstream.none_healthy upstream.circuit_open upstream.credential`) {
 		if !reasons[code] {
 			t.Errorf("no scenario refuses with %s", code)

@@ -19,57 +19,50 @@ func (g *firewall) unavailable(x *gate.Exchange, err error) decision.Verdict {
 	return decision.Refuse(decision.WAFUnavailable, g.rule, decision.Fact{Name: "fault", Want: line})
 }
 
-// blocked words a refusal: the score, the rules that made it up, and the exclusions that would let this request pass.
+// blocked words a refusal: the rules that matched, the score they made up, and the exclusions that would let this request pass.
 func (g *firewall) blocked(f finding) decision.Verdict {
-	var ids, narrow []string
+	var ids []string
+	var proposals []proposal
 	facts := make([]decision.Fact, 4, 4+2*len(f.hits))
-	for i, h := range f.hits {
-		id := strconv.Itoa(h.rule)
-		if !slices.Contains(ids, id) {
+	for i := range f.hits {
+		h := &f.hits[i]
+		if id := strconv.Itoa(h.rule); !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
 		if i < maxTold {
-			facts = append(facts, decision.Fact{Name: "rule", Want: id + ": " + h.message, Got: h.where()})
+			facts = append(facts, decision.Fact{Name: "rule", Want: h.sentence()})
+			proposals = append(proposals, h.exclusions()...)
 		}
 	}
-	for i, h := range f.hits {
-		for _, e := range h.exclusions() {
-			if i < maxTold {
-				facts = append(facts, decision.Fact{Name: "exclusion", Want: e.yaml()})
-			}
-			if len(narrow) < 3 {
-				narrow = append(narrow, e.words())
-			}
-		}
+	for _, p := range proposals {
+		facts = append(facts, decision.Fact{Name: "exclusion", Want: p.yaml()})
 	}
-	if len(f.hits) > 3 || len(narrow) == 0 {
-		narrow = append(narrow, "the others that matched")
+	facts[0] = decision.Fact{Name: "score"}
+	if f.score > 0 { // otherwise a rule refused on its own, before scores were added up
+		facts[0].Want, facts[0].Got = g.threshold, strconv.Itoa(f.score)
 	}
-	want := g.threshold
-	score := strconv.Itoa(f.score)
-	if f.score == 0 { // a rule that refuses by itself, before scores are added up
-		want, score = "", ""
-	}
-	facts[0] = decision.Fact{Name: "score", Want: want, Got: score}
 	facts[1] = decision.Fact{Name: "rules", Want: strings.Join(ids, ", ")}
 	facts[2] = decision.Fact{Name: "variable"}
 	if len(f.hits) > 0 && len(f.hits[0].matched) > 0 {
 		facts[2].Want = f.hits[0].matched[0]
 	}
-	facts[3] = decision.Fact{Name: "exclude", Want: strings.Join(narrow, ", and ")}
+	facts[3] = decision.Fact{Name: "exclude", Want: inWords(proposals)}
 	return decision.Refuse(decision.WAFBlocked, g.rule, facts...)
 }
 
 // maxTold is how many hits are told one by one; the ids of all are.
 const maxTold = 8
 
-// where says what a rule matched: "ARGS:q 9' or 9=9".
-func (h *hit) where() string {
-	s := strings.Join(h.matched, ", ")
-	if h.masked != "" {
-		s += " " + h.masked
+// sentence says which rule matched what: "942100 SQL Injection Attack Detected via libinjection, in ARGS:q: 9' or 9=9".
+func (h *hit) sentence() string {
+	s := strconv.Itoa(h.rule) + " " + h.message
+	if len(h.matched) > 0 {
+		s += ", in " + strings.Join(h.matched, ", ")
 	}
-	return strings.TrimSpace(s)
+	if h.masked != "" {
+		s += ": " + h.masked
+	}
+	return s
 }
 
 // proposal is an exclusion that would keep a rule from matching again.
@@ -98,11 +91,27 @@ func (p proposal) yaml() string {
 	return s + `, reason: "say why"}`
 }
 
-// words is the exclusion in a sentence.
-func (p proposal) words() string {
-	s := "rule " + strconv.Itoa(p.rule)
-	if p.variable != "" {
-		s += " for " + p.variable
+// inWords puts exclusions into a sentence: "rules 941100, 941110 for ARGS:q, and rule 920350".
+func inWords(all []proposal) string {
+	var variables []string
+	rules := map[string][]string{}
+	for _, p := range all {
+		if rules[p.variable] == nil {
+			variables = append(variables, p.variable)
+		}
+		rules[p.variable] = append(rules[p.variable], strconv.Itoa(p.rule))
 	}
-	return s
+	var parts []string
+	for _, v := range variables {
+		s := "rule "
+		if len(rules[v]) > 1 {
+			s = "rules "
+		}
+		s += strings.Join(rules[v], ", ")
+		if v != "" {
+			s += " for " + v
+		}
+		parts = append(parts, s)
+	}
+	return strings.Join(parts, ", and ")
 }

@@ -72,7 +72,7 @@ func TestFirewall(t *testing.T) {
 							t.Errorf("%s: %q, want %q", name, got, want)
 						}
 					}
-					if got := fact(v, "rule"); !strings.HasPrefix(got.Want, "942100: SQL Injection") || !strings.Contains(got.Got, "ARGS:q AAAAAA-Aa99' or 9=9") {
+					if got := fact(v, "rule"); !strings.HasPrefix(got.Want, "942100 SQL Injection") || !strings.Contains(got.Want, ", in ARGS:q: AAAAAA-Aa99' or 9=9") {
 						t.Errorf("the rule is told as %+v", got)
 					}
 					if v.Rule().Pointer != pointer {
