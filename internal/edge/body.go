@@ -23,6 +23,8 @@ type bodySource interface {
 	read(p []byte) (int, error)
 	// whole returns the rest of the body without consuming it, if it is already here in one piece and stays so.
 	whole() ([]byte, bool)
+	// ready returns how many bytes, at least, can be read without waiting.
+	ready() int
 	trailer() header.List
 	// interrupt makes a read that waits return, and spoils the connection or stream for further requests.
 	interrupt()
@@ -149,7 +151,7 @@ func (b *body) fetch(p []byte) (int, error) {
 			return 0, b.fault
 		}
 	}
-	if err == io.EOF || b.length >= 0 && b.taken == b.length {
+	if err == io.EOF || b.length >= 0 && err == nil && b.taken == b.length {
 		b.complete = true
 	}
 	if err != nil && err != io.EOF {
@@ -184,8 +186,9 @@ func bodyFault(err error, wait time.Duration) error {
 
 var errPeekAfterRead = errors.New("a body cannot be peeked after it was read")
 
-// Peek implements gate.Body. A body that arrived whole with its head is returned without copying.
-func (b *body) Peek(_ context.Context, most int) ([]byte, bool, error) {
+// Peek implements gate.Body. A body that arrived whole with its head is returned without copying. When ctx ends before the
+// body has come, the body is given up, and with it the connection or stream for further use.
+func (b *body) Peek(ctx context.Context, most int) ([]byte, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.reading {
@@ -196,12 +199,18 @@ func (b *body) Peek(_ context.Context, most int) ([]byte, bool, error) {
 			b.peeked, b.complete, b.taken = all, true, int64(len(all))
 		}
 	}
+	if _, limited := ctx.Deadline(); limited && !b.complete { // the engines' own contexts end when reading fails, so they are not watched
+		defer context.AfterFunc(ctx, b.Interrupt)()
+	}
 	for !b.complete && len(b.peeked) < most {
 		if b.fetching {
 			b.idle.Wait()
 			continue
 		}
 		if err := b.extend(most); err != nil {
+			if errors.Is(err, errBodyClosed) && ctx.Err() != nil {
+				err = ctx.Err()
+			}
 			return nil, false, err
 		}
 	}
@@ -209,6 +218,21 @@ func (b *body) Peek(_ context.Context, most int) ([]byte, bool, error) {
 		return b.peeked[:most:most], false, nil
 	}
 	return b.peeked, b.complete, nil
+}
+
+// Arrived implements gate.Arrived. Of a body in the hands of net/http it knows only what was peeked before.
+func (b *body) Arrived() ([]byte, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.reading || b.fetching || b.fault != nil {
+		return nil, false
+	}
+	for !b.complete && b.src.ready() > 0 {
+		if b.extend(len(b.peeked)+b.src.ready()) != nil {
+			break
+		}
+	}
+	return b.peeked[:len(b.peeked):len(b.peeked)], b.complete
 }
 
 // extend reads once behind what was peeked. The buffer grows with what arrives, not with what was announced, so that an
@@ -327,6 +351,13 @@ func (b *body) leftOver(duplex bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.fault != nil || duplex && !b.complete
+}
+
+// unread reports whether something of the body is still to come, or may be.
+func (b *body) unread() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.complete
 }
 
 // refusal is the verdict of a body that went wrong while somebody read it, if it did.

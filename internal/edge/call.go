@@ -138,12 +138,23 @@ func (s *Server) pass(ctx context.Context, cl *call, w engineSink) {
 	x := &cl.x
 	if x.Body != gate.NoBody {
 		_ = cl.body.check()
-		if cl.body.length < 0 && x.Proto != "HTTP/2.0" {
+		var gone error
+		switch {
+		case cl.body.length == 0: // HTTP/2: only the end of the stream says whether that is true
+			_, _, gone = cl.body.Peek(ctx, 1)
+		case cl.body.length < 0 && x.Proto != "HTTP/2.0":
 			cl.body.hold()
 		}
 		if v, bad := cl.body.refusal(); bad {
 			x.Trace.Add("route", v)
 			s.refuse(cl, w, v)
+			return
+		}
+		if gone != nil {
+			v := decision.Refuse(decision.ClientGone, nil)
+			x.Trace.Add("upstream", v)
+			x.Verdict = v
+			w.abort()
 			return
 		}
 	}

@@ -164,12 +164,14 @@ func (c *conn) exchange(cl *call) (keep bool) {
 	if req.Kind != http1.NoBody && req.ContentLength != 0 {
 		cl.body.reset(c, x, req.ContentLength, c.set.bodyBytes, c.set.body)
 		x.Body = &cl.body
-		c.expect.Store(req.Expect100)
+		// RFC 9110 section 10.1.1: no 100 (Continue) for a body that is coming anyway.
+		c.expect.Store(req.Expect100 && req.Body.Buffered() == 0)
 	} else {
 		cl.body.reset(nil, x, 0, -1, 0)
 	}
 	w.expects = c.expect.Load()
-	w.closes = req.Close || c.closing.Load()
+	// What follows CONNECT was meant for the tunnel that the client hopes for, not for this server (RFC 9110 section 9.3.6).
+	w.closes = req.Close || c.closing.Load() || req.Method == "CONNECT"
 
 	s.run(c.ctx, cl, w, c.set, c.shard)
 	return c.settle(cl)
@@ -206,7 +208,13 @@ func (c *conn) settle(cl *call) (keep bool) {
 		return false
 	}
 	if _, here := cl.req.Body.Whole(); here { // nobody read it, or it was peeked where it lies
-		return cl.req.Body.Discard(math.MaxInt64) == nil && !w.closes
+		if cl.req.Body.Discard(math.MaxInt64) == nil && !w.closes {
+			return true
+		}
+		if c.r.Buffered() > 0 || cl.x.Method == "CONNECT" {
+			c.linger()
+		}
+		return false
 	}
 	if !w.closes && !c.expect.Load() && !cl.body.closed.Load() {
 		// A refusal often leaves a body behind. A little of it is read so that the connection can be kept.
@@ -295,6 +303,7 @@ func (c *conn) end() {
 
 func (c *conn) read(p []byte) (int, error) { return c.call.req.Body.Read(p) }
 func (c *conn) whole() ([]byte, bool)      { return c.call.req.Body.Whole() }
+func (c *conn) ready() int                 { return c.call.req.Body.Buffered() }
 func (c *conn) trailer() header.List       { return c.call.req.Body.Trailer() }
 func (c *conn) interrupt()                 { _ = c.nc.SetReadDeadline(longAgo) }
 

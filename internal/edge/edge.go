@@ -14,6 +14,14 @@
 //   - An answer that broke off is never ended as if it were whole.
 //   - Reload and Shutdown never drop a request that was accepted: listeners that stay keep their sockets, the others
 //     finish what they began.
+//
+// # Known gap
+//
+// HTTP/2 frames are read by net/http, and what it finds malformed itself never becomes a request: pseudo-header fields that
+// are missing, unknown or repeated, field names and values with forbidden characters, connection-specific fields, header
+// blocks over its limit, and everything that ends the connection (RFC 9113 sections 5.4 and 8.1.1). It resets the stream or
+// closes the connection, and nothing reaches a gate or an upstream; but no trace, record or metric tells of it either. What
+// net/http lets through and RFC 9113 forbids is refused here, with a record (malformedHTTP2).
 package edge
 
 import (

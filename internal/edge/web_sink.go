@@ -92,6 +92,9 @@ func (w *webSink) Head(status int, h header.List, length int64) error {
 	}
 	if w.http1 && (w.closes || w.sp.retired.Load() || w.x.Body != gate.NoBody && w.body.leftOver(w.duplex)) {
 		m.Set("Connection", "close")
+	} else if w.http1 && !w.duplex && w.x.Body != gate.NoBody && w.body.unread() {
+		// net/http reads a modest rest before it answers, so that the connection can be kept. It must not wait long for one.
+		_ = w.rc.SetReadDeadline(time.Now().Add(drainWait))
 	}
 	return nil
 }
