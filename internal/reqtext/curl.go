@@ -103,6 +103,8 @@ type curlState struct {
 	query   []string
 	target  string
 	spans   string
+	proxy   string
+	follows bool
 	notes   []string
 }
 
@@ -243,7 +245,14 @@ func (st *curlState) apply(option, value string) error {
 	case "config":
 		return errors.New("curl: options in a file (-K) are not read; write them in the command")
 	case "location", "location-trusted":
+		st.follows = true
 		st.note("redirects (-L) are not followed: the first request is the one that is judged")
+	case "proxy":
+		_, host, ok := cutLast(value, "@")
+		if !ok {
+			host = value
+		}
+		st.proxy = host
 	case "aws-sigv4", "digest", "ntlm", "negotiate", "anyauth", "netrc", "cert":
 		st.note("what --" + option + " adds to the request is not known here")
 	}

@@ -21,7 +21,8 @@ type (
 		Entries    []harEntry `json:"entries"`
 	}
 	harEntry struct {
-		Request *harRequest `json:"request"`
+		Request  *harRequest `json:"request"`
+		Response *harAnswer  `json:"response"`
 	}
 	harRequest struct {
 		Method   string    `json:"method"`
@@ -70,6 +71,11 @@ func parseHAR(text []byte) ([]Request, error) {
 			return nil, fmt.Errorf("entry %d has no request", i+1)
 		}
 		r, err := e.Request.request()
+		if e.Response != nil {
+			if a, ok := e.Response.answer(); ok {
+				r.Answer = &a
+			}
+		}
 		if len(entries) > 1 {
 			r.Name = fmt.Sprintf("entry %d", i+1)
 		}

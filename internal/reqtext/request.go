@@ -25,6 +25,12 @@ type Request struct {
 	BodyUnknown bool `json:"body_unknown,omitempty"`
 	// Client is the address that connects; the zero value is unknown.
 	Client netip.Addr `json:"client,omitzero"`
+	// Answer is what was answered, when the source says so (HAR, an example of a collection).
+	Answer *Answer `json:"-"`
+	// Follows says that the client would follow redirects (curl -L).
+	Follows bool `json:"-"`
+	// Proxy is the proxy that the request names (curl -x), without its password.
+	Proxy string `json:"-"`
 	// Notes say what was assumed or left out on the way from the text to the request.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -54,7 +60,7 @@ func WithFiles(read func(name string) ([]byte, error)) Option {
 }
 
 // ErrForm is wrapped by errors about text that is no request in any known form.
-var ErrForm = errors.New("this is no request: give a curl command, a raw HTTP message, an .http file or a HAR file")
+var ErrForm = errors.New("this is no request: give a curl command, a raw HTTP message, an .http file, a HAR file or a Postman or Insomnia export")
 
 // Parse reads the requests of a source: at least one, or an error that says where and what. The hint is a Hint, or
 // a file name whose extension tells, or "" to look at the text.
@@ -83,7 +89,9 @@ func Parse(src []byte, hint string, opts ...Option) ([]Request, error) {
 	case HintHTTP:
 		requests, err = parseHTTPFile(text, o)
 	case HintHAR:
-		requests, err = parseHAR([]byte(text))
+		if requests, err = parseCollection([]byte(text)); requests == nil && err == nil {
+			requests, err = parseHAR([]byte(text))
+		}
 	default:
 		err = ErrForm
 	}
