@@ -149,6 +149,9 @@ func (s *Signature) match(a *Answer, text *subject) (Match, bool) {
 	switch {
 	case m.PageOnly:
 		m.Weight = 0.5
+		if s.Cause == "unknown" { // it claims nothing but the server, which is all that is known
+			m.Weight = 0.7
+		}
 		m.Seen = append(m.Seen, "the page is the one "+s.System+" sends")
 	case strength > 0:
 		m.Weight = 1.2 + 2.3*strength + 0.4*float64(min(got, 3)) - 0.5*float64(min(missing, 2))
