@@ -20,7 +20,7 @@ import (
 // floor never import each other. An entry ending in /* stands for each package below it.
 var floors = [][]string{
 	{"header"}, // the one word the other words need
-	{"decision", "policy", "directory", "llm", "jose"},
+	{"decision", "policy", "directory", "llm", "jose", "seal"},
 	{"record"},
 	{"gate", "http1", "store"},
 	{"provider"}, // translators see the exchange

@@ -31,6 +31,8 @@ type generation struct {
 	keys          [keyShards]keyShard
 	tenants       named[Tenant]
 	applications  named[Application]
+	credentials   named[Credential]
+	matches       named[string] // what certificates are known by, to the credential's id
 	subscriptions [subscriptionShards]subscriptionShard
 	targets       [subscriptionShards]targetShard
 }
@@ -41,6 +43,8 @@ func newGeneration() *generation {
 	g.scopes.init()
 	g.tenants.init(g.seed)
 	g.applications.init(g.seed)
+	g.credentials.init(g.seed)
+	g.matches.init(g.seed)
 	return g
 }
 

@@ -23,6 +23,7 @@ type Source interface {
 	EachApplication(ctx context.Context, fn func(directory.Application) error) error
 	EachKey(ctx context.Context, fn func(directory.Key) error) error
 	EachSubscription(ctx context.Context, fn func(directory.Subscription) error) error
+	EachCredential(ctx context.Context, fn func(directory.Credential) error) error
 	Changes(ctx context.Context, since uint64, limit int) ([]store.Change, uint64, error)
 }
 
@@ -170,6 +171,9 @@ func (f *Follower) load(ctx context.Context) error {
 		},
 		func() error { return f.source.EachKey(ctx, func(k directory.Key) error { l.PutKey(k); return nil }) },
 		func() error {
+			return f.source.EachCredential(ctx, func(c directory.Credential) error { l.PutCredential(c); return nil })
+		},
+		func() error {
 			return f.source.EachSubscription(ctx, func(s directory.Subscription) error { l.PutSubscription(s); return nil })
 		},
 	} {
@@ -203,6 +207,11 @@ func (f *Follower) apply(c *store.Change) error {
 			return f.index.DeleteKey(c.ID, c.KeyHash)
 		}
 		return f.index.PutKey(*c.Key)
+	case "credential":
+		if c.Credential == nil {
+			return f.index.DeleteCredential(c.ID)
+		}
+		return f.index.PutCredential(*c.Credential)
 	case "subscription":
 		if c.Subscription == nil {
 			return f.index.DeleteSubscription(c.ID)

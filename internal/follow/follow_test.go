@@ -71,6 +71,8 @@ func (s *source) EachTenant(context.Context, func(directory.Tenant) error) error
 func (s *source) EachApplication(_ context.Context, fn func(directory.Application) error) error {
 	return fn(directory.Application{ID: "app", Tenant: "acme"})
 }
+func (s *source) EachCredential(context.Context, func(directory.Credential) error) error { return nil }
+
 func (s *source) EachSubscription(context.Context, func(directory.Subscription) error) error {
 	return nil
 }

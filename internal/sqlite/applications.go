@@ -47,16 +47,17 @@ func (x *tx) PutApplication(ctx context.Context, a directory.Application) error 
 	return x.note(ctx, "application", a.ID)
 }
 
-// DeleteApplication implements store.Tx. Its keys and subscriptions go with it.
+// DeleteApplication implements store.Tx. Its keys, credentials and subscriptions go with it.
 func (x *tx) DeleteApplication(ctx context.Context, id string) error {
 	what := named("delete application", id)
-	for _, s := range []string{noteDeletedKeys + ` WHERE application = ?`, noteDeletedSubscriptions + ` WHERE application = ?`} {
+	for _, s := range []string{noteDeletedKeys + ` WHERE application = ?`, noteDeletedCredentials + ` WHERE application = ?`, noteDeletedSubscriptions + ` WHERE application = ?`} {
 		if err := x.noteAll(ctx, what, s, id); err != nil {
 			return err
 		}
 	}
 	err := x.remove(ctx, what, id,
 		`DELETE FROM api_keys WHERE application = ?`,
+		`DELETE FROM credentials WHERE application = ?`,
 		`DELETE FROM subscriptions WHERE application = ?`,
 		`DELETE FROM applications WHERE id = ?`)
 	if err != nil {

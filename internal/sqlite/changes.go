@@ -13,6 +13,7 @@ import (
 const (
 	noteDeletedKeys          = `INSERT INTO changes (kind, id, deleted, key_hash) SELECT 'key', id, 1, key_hash FROM api_keys`
 	noteDeletedSubscriptions = `INSERT INTO changes (kind, id, deleted) SELECT 'subscription', id, 1 FROM subscriptions`
+	noteDeletedCredentials   = `INSERT INTO changes (kind, id, deleted) SELECT 'credential', id, 1 FROM credentials`
 	noteDeletedApplications  = `INSERT INTO changes (kind, id, deleted) SELECT 'application', id, 1 FROM applications`
 )
 
@@ -57,7 +58,7 @@ func (d *DB) Changes(ctx context.Context, since uint64, n int) (_ []store.Change
 		return nil, 0, explain(d.file, "changes", err)
 	}
 	defer t.Rollback()
-	r := &reader{q: t, file: d.file}
+	r := &reader{q: t, file: d.file, vault: d.vault}
 	var oldest uint64
 	// Two sub-queries, since SQLite answers min and max from the index only one at a time.
 	err = t.QueryRowContext(ctx, `SELECT (SELECT coalesce(min(sequence), 0) FROM changes), (SELECT coalesce(max(sequence), 0) FROM changes)`).Scan(&oldest, &newest)
@@ -95,6 +96,10 @@ func (r *reader) present(ctx context.Context, rows []change) ([]store.Change, er
 	if err != nil {
 		return nil, err
 	}
+	credentials, err := changed(ctx, r, some, "credential", "credentials", credentialColumns, r.scanCredential, func(c *directory.Credential) string { return c.ID }, first, last)
+	if err != nil {
+		return nil, err
+	}
 	subs, err := changed(ctx, r, some, "subscription", "subscriptions", subscriptionColumns, scanSubscription, func(s *directory.Subscription) string { return s.ID }, first, last)
 	if err != nil {
 		return nil, err
@@ -113,6 +118,8 @@ func (r *reader) present(ctx context.Context, rows []change) ([]store.Change, er
 			c.Application = apps[c.ID]
 		case "key":
 			c.Key = keys[c.ID]
+		case "credential":
+			c.Credential = credentials[c.ID]
 		case "subscription":
 			c.Subscription = subs[c.ID]
 		}

@@ -112,7 +112,8 @@ func Open(ctx context.Context, dir string, opts Options) (_ *DB, err error) {
 	if d.read, err = connect(main, "FULL", 4, true); err != nil {
 		return nil, explain(main, "open", err)
 	}
-	d.reader = reader{q: d.read, file: main}
+	d.reader = reader{q: d.read, file: main,
+		vault: &vault{file: filepath.Join(dir, sealFile), readOnly: opts.ReadOnly, log: opts.Logger}}
 	if d.records, err = openRecords(ctx, rec, opts); err != nil {
 		return nil, err
 	}

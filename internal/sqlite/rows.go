@@ -19,8 +19,9 @@ type querier interface {
 
 // reader implements store.Reader over a pool (each method sees the newest commit) or a transaction (which sees itself).
 type reader struct {
-	q    querier
-	file string
+	q     querier
+	file  string
+	vault *vault // of secrets that are kept sealed
 }
 
 // row is one row to scan, of many or alone.

@@ -50,6 +50,7 @@ func (x *tx) DeleteTenant(ctx context.Context, id string) error {
 	what := named("delete tenant", id)
 	for _, s := range []string{
 		noteDeletedKeys + ` WHERE application IN ` + apps,
+		noteDeletedCredentials + ` WHERE application IN ` + apps,
 		noteDeletedSubscriptions + ` WHERE application IN ` + apps,
 		noteDeletedApplications + ` WHERE tenant = ?`,
 	} {
@@ -59,6 +60,7 @@ func (x *tx) DeleteTenant(ctx context.Context, id string) error {
 	}
 	err := x.remove(ctx, what, id,
 		`DELETE FROM api_keys WHERE application IN `+apps,
+		`DELETE FROM credentials WHERE application IN `+apps,
 		`DELETE FROM subscriptions WHERE application IN `+apps,
 		`DELETE FROM applications WHERE tenant = ?`,
 		`DELETE FROM tokens WHERE user_id IN (SELECT id FROM users WHERE tenant = ?)`,

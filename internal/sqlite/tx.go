@@ -29,7 +29,7 @@ func (d *DB) Update(ctx context.Context, entry store.AuditEntry, fn func(store.T
 		return explain(d.file, "begin a write", err)
 	}
 	defer t.Rollback() // does nothing after Commit; undoes everything when fn fails or panics
-	x := &tx{reader: reader{q: t, file: d.file}, now: d.opts.Now()}
+	x := &tx{reader: reader{q: t, file: d.file, vault: d.vault}, now: d.opts.Now()}
 	if err := fn(x); err != nil {
 		return err
 	}

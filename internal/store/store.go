@@ -79,6 +79,8 @@ type Reader interface {
 	Applications(ctx context.Context, tenant string, p Page) ([]directory.Application, error) // tenant "": all
 	Key(ctx context.Context, id string) (directory.Key, error)
 	Keys(ctx context.Context, application string, p Page) ([]directory.Key, error) // application "": all
+	Credential(ctx context.Context, id string) (directory.Credential, error)
+	Credentials(ctx context.Context, application string, p Page) ([]directory.Credential, error) // application "": all
 	Subscription(ctx context.Context, id string) (directory.Subscription, error)
 	Subscriptions(ctx context.Context, application string, p Page) ([]directory.Subscription, error)
 	User(ctx context.Context, id string) (directory.User, error)
@@ -102,6 +104,9 @@ type Tx interface {
 	DeleteApplication(ctx context.Context, id string) error
 	PutKey(ctx context.Context, k directory.Key) error // ErrConflict when another key has the hash
 	DeleteKey(ctx context.Context, id string) error
+	// PutCredential keeps the secret of a credential sealed. ErrConflict says that another credential has the match.
+	PutCredential(ctx context.Context, c directory.Credential) error
+	DeleteCredential(ctx context.Context, id string) error
 	PutSubscription(ctx context.Context, s directory.Subscription) error // ErrConflict when application, api and version have one
 	DeleteSubscription(ctx context.Context, id string) error
 	PutUser(ctx context.Context, u directory.User) error // ErrConflict when another user has the email
@@ -126,11 +131,12 @@ type Store interface {
 	// Update runs fn in a transaction and commits it with the audit entry; an entry without action writes none (sessions,
 	// bootstrap). When fn fails nothing is written and its error is returned.
 	Update(ctx context.Context, entry AuditEntry, fn func(Tx) error) error
-	// EachKey, EachApplication, EachTenant and EachSubscription stream every row for the in-memory index.
+	// The Each methods stream every row for the in-memory index.
 	EachTenant(ctx context.Context, fn func(directory.Tenant) error) error
 	EachApplication(ctx context.Context, fn func(directory.Application) error) error
 	EachKey(ctx context.Context, fn func(directory.Key) error) error
 	EachSubscription(ctx context.Context, fn func(directory.Subscription) error) error
+	EachCredential(ctx context.Context, fn func(directory.Credential) error) error
 	// Changes returns directory rows changed since a sequence number, with the newest number, so that other processes on the
 	// same store (the CLI, other nodes) are followed by polling. A deleted row has only its id (and a key its hash, by which
 	// the index knows it). Rows come in the order of their changes and in their present state; when fewer than limit come
@@ -142,11 +148,12 @@ type Store interface {
 // Change is one changed row of the directory.
 type Change struct {
 	Sequence     uint64
-	Kind         string // tenant, application, key or subscription
+	Kind         string // tenant, application, key, credential or subscription
 	ID           string
 	Tenant       *directory.Tenant
 	Application  *directory.Application
 	Key          *directory.Key
+	Credential   *directory.Credential
 	Subscription *directory.Subscription
 	KeyHash      [32]byte // of a deleted key
 }

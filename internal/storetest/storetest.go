@@ -46,6 +46,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"a key whose hash changed is deleted under the old one", testRehash},
 		{"changes in pages are complete", testChangePages},
 		{"a follower ends with the same directory", testFollow},
+		{"credentials are kept, and their secrets are", testCredentials},
 		{"a cancelled caller gets a fault and leaves nothing", testCancelled},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
