@@ -110,8 +110,8 @@ func (g *limits) Settle(ctx context.Context, x *gate.Exchange, used llm.Usage) {
 	}
 }
 
-// nothingSent reports whether the request certainly ended before a byte of it reached an upstream. In doubt it did not:
-// a unit too many spent is an annoyance, one too few is a hole.
+// nothingSent reports whether the request certainly ended before a byte of it reached an upstream, or as much was spent on it.
+// In doubt it did not: a unit too many spent is an annoyance, one too few is a hole.
 func nothingSent(x *gate.Exchange) bool {
 	r := &x.Result
 	if r.Origin == gate.FromUpstream || r.ReceivedStatus != 0 {
@@ -122,6 +122,8 @@ func nothingSent(x *gate.Exchange) bool {
 	}
 	if reason := x.Verdict.Reason(); reason == nil || reason.Gate == "policy" {
 		return false // a fault of the gateway may have come at any time
+	case reason == decision.WAFBlocked, reason == decision.WAFUninspected:
+		return false // an inspection costs far more than sending would have: attacks must not be free of limits
 	}
 	if len(r.Attempts) == 0 {
 		return r.Target == "" // otherwise an attempt was begun and never noted

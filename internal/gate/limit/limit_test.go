@@ -198,6 +198,8 @@ func TestUnitsComeBackOnlyWhenNothingWasSent(t *testing.T) {
 		{"fault of the gateway", refused(decision.GatewayFault), gate.Result{Origin: gate.FromGateway}, llm.Usage{}, false},
 		{"nothing decided", decision.Verdict{}, gate.Result{Origin: gate.FromGateway}, llm.Usage{}, false},
 		{"answered here", decision.Answered(nil), gate.Result{Origin: gate.FromGateway}, llm.Usage{}, false},
+		{"the firewall's engine failed", refused(decision.WAFUnavailable), gate.Result{Origin: gate.FromGateway}, llm.Usage{}, true},
+		{"an attack cost an inspection", refused(decision.WAFBlocked), gate.Result{Origin: gate.FromGateway}, llm.Usage{}, false},
 		{"tokens were used", refused(decision.SchemaBody), gate.Result{Origin: gate.FromGateway}, llm.Usage{Input: 1}, false},
 	} {
 		x := gatetest.Exchange(gold)
