@@ -139,6 +139,7 @@ func TestExplainTellsAllReasonsNotOnlyTheFirst(t *testing.T) {
 	want := `route pass
 ip pass
 limit none (flood guard)
+origin none
 authn pass
 account pass
 subscription refuse subscription.pending
@@ -153,7 +154,7 @@ upstream pass (asked now)`
 	if want := "POST /orders/ was refused with 403 by the gate subscription: Application 'shop-web' awaits approval of its subscription to orders v1."; got.Sentence != want {
 		t.Errorf("\n got %s\nwant %s", got.Sentence, want)
 	}
-	if got.ExitCode() != 1 || got.Key != "k_live" || got.Rule == "" || got.Gates[5].At == "" {
+	if got.ExitCode() != 1 || got.Key != "k_live" || got.Rule == "" || got.Gates[6].At == "" {
 		t.Errorf("%+v", got)
 	}
 	var b strings.Builder
@@ -212,10 +213,10 @@ func TestExplainDoesNotGuessWhoCalled(t *testing.T) {
 		return directory.Key{}, store.ErrNotFound
 	})}} {
 		got := lab.Explain(t.Context(), rec, p.snap, p.env, decision.ToOperator, opts...)
-		if got.Gates[6].Gate != "authz" || got.Gates[6].Outcome != "unknown" || len(got.Notes) == 0 {
+		if got.Gates[7].Gate != "authz" || got.Gates[7].Outcome != "unknown" || len(got.Notes) == 0 {
 			t.Errorf("%s: %s, %v", name, outcomes(got.Gates), got.Notes)
 		}
-		if got.Gates[3].Outcome != "pass" || got.Gates[5].Reason != "subscription.pending" {
+		if got.Gates[4].Outcome != "pass" || got.Gates[6].Reason != "subscription.pending" {
 			t.Errorf("%s: what is recorded is lost: %s", name, outcomes(got.Gates))
 		}
 	}
@@ -248,7 +249,7 @@ func TestExplainOfCallsThatPassed(t *testing.T) {
 			if got.Sentence != c.sentence || got.ExitCode() != c.code {
 				t.Errorf("%d %s, want %d %s", got.ExitCode(), got.Sentence, c.code, c.sentence)
 			}
-			if want := "route pass\nip pass\nlimit none (flood guard)\nauthn pass\naccount pass\nsubscription pass\nauthz pass\nlimit pass\nwaf none\nguardrail none\nupstream pass"; outcomes(got.Gates) != want {
+			if want := "route pass\nip pass\nlimit none (flood guard)\norigin none\nauthn pass\naccount pass\nsubscription pass\nauthz pass\nlimit pass\nwaf none\nguardrail none\nupstream pass"; outcomes(got.Gates) != want {
 				t.Errorf("\n got %s\nwant %s", outcomes(got.Gates), want)
 			}
 		})
@@ -265,7 +266,7 @@ func TestExplainAndSimulateSpendNothing(t *testing.T) {
 		Steps:  []record.Step{{Gate: "route", Outcome: "pass"}, {Gate: "account", Outcome: "refuse", Reason: "account.unavailable"}}}
 	for range 5 {
 		got := lab.Explain(t.Context(), rec, p.snap, p.env, decision.ToOperator, p.keys())
-		if row := got.Gates[7]; row.Gate != "limit" || row.Outcome != "pass" {
+		if row := got.Gates[8]; row.Gate != "limit" || row.Outcome != "pass" {
 			t.Fatalf("%s", outcomes(got.Gates))
 		}
 	}
