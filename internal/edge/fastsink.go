@@ -207,6 +207,7 @@ func (w *fastSink) write(p []byte) error {
 		return errClientEnd
 	}
 	w.c.writeBy.extend(w.c.setWrite, w.c.set.write)
+	forward.StandAside()
 	if _, err := w.c.wr.Write(p); err != nil {
 		return w.failed(err)
 	}

@@ -38,6 +38,7 @@ func (c *conn) exchange(p []byte) (int, error) {
 	out, limits := c.out, &c.target.pool.limits
 	c.out = nil
 	c.readWithin(limits.firstByte)
+	StandAside()
 	sent := 0
 	if c.plain && c.socket != nil {
 		c.raw = rawExchange{p: p}
