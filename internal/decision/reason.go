@@ -117,9 +117,10 @@ func factValue(name string, facts []Fact, asker Disclosure) string {
 	return printable(facts[i].Want)
 }
 
-// printable keeps control characters out of answers, terminals and logs, and bounds the length.
+// printable keeps keys and control characters out of answers, terminals and logs, and bounds the length.
 func printable(s string) string {
 	const most = 300
+	s = hideKeys(s)
 	clean := true
 	for _, r := range s {
 		if r < 0x20 || r == 0x7f || r >= 0x80 && r <= 0x9f || r == 0xfffd || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {

@@ -234,9 +234,7 @@ func TestRouterRefuses(t *testing.T) {
 		{request: "GET /orders/admin%3bx", code: "request.malformed", anyone: "parameters (;)"},
 		{request: "GET a..b/orders", code: "request.malformed", anyone: "empty label"},
 	} {
-		if strings.Contains(c.request, " /") {
-			c.request = strings.Replace(c.request, " /", " shop.example/", 1)
-		}
+		c.request = strings.Replace(c.request, " /", " shop.example/", 1)
 		x, v := ask(r, c.request, c.fields...)
 		if v.Passed() || v.Reason().Code != c.code {
 			t.Errorf("%s: %v %+v, want %s", c.request, v.Outcome(), v.Reason(), c.code)
