@@ -117,11 +117,7 @@ func (c *call) outgoing() {
 	x := c.x
 	out := c.fields[:0]
 	strip := namesFields(x.Header)
-	credential, secret := "", ""
-	if !c.keepsCredential() {
-		credential = x.Principal.Field
-		secret = secretPart(x.Header.Get(credential))
-	}
+	credential, secret := c.presented()
 	trusted := c.peerTrusted()
 	chain, chained, host := "", false, ""
 	for i := range x.Header {
@@ -223,6 +219,58 @@ func namesFields(l header.List) bool {
 		}
 	}
 	return false
+}
+
+// presented returns the field in which the caller presented the credential that is not passed on, and the credential itself
+// when it can be told from ordinary text.
+func (c *call) presented() (field, secret string) {
+	if field = c.x.Principal.Field; field == "" || c.keepsCredential() {
+		return "", ""
+	}
+	return field, secretPart(c.x.Header.Get(field))
+}
+
+// holds reports whether secret stands in a part of a request-target, also when characters of it are percent-encoded.
+func holds(s, secret string) bool {
+	if strings.Contains(s, secret) {
+		return true
+	}
+	if strings.IndexByte(s, '%') < 0 {
+		return false
+	}
+	for i := range len(s) {
+		if beginsEncoded(s[i:], secret) {
+			return true
+		}
+	}
+	return false
+}
+
+func beginsEncoded(s, text string) bool {
+	for i := range len(text) {
+		switch {
+		case s == "":
+			return false
+		case s[0] == text[i]:
+			s = s[1:]
+		case s[0] == '%' && len(s) >= 3 && unhex(s[1])<<4|unhex(s[2]) == int(text[i]):
+			s = s[3:]
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// unhex returns the value of a hexadecimal digit, or a number that no byte has.
+func unhex(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c|0x20 >= 'a' && c|0x20 <= 'f':
+		return int(c|0x20-'a') + 10
+	}
+	return 1 << 8
 }
 
 // secretPart is the credential in a field: what follows the scheme. It is used to find a copy of it in other fields; "" when

@@ -122,6 +122,19 @@ func TestRequestFields(t *testing.T) {
 }
 
 func TestRequestTargetAndHost(t *testing.T) {
+	query := func(q string) func(*gate.Exchange) {
+		return func(x *gate.Exchange) {
+			x.Principal.Field = "Authorization"
+			x.Header.Add("Authorization", "Bearer "+canary)
+			x.RawQuery = q
+			x.Target = "/orders?" + q
+		}
+	}
+	kept := func(x *gate.Exchange) {
+		query("key=" + canary)(x)
+		x.Op.KeepCredential = true
+	}
+	escaped := "%70ostern%5f" + strings.ReplaceAll(canary[8:], "a", "%61")
 	for _, c := range []struct {
 		name   string
 		host   string
@@ -131,6 +144,14 @@ func TestRequestTargetAndHost(t *testing.T) {
 	}{
 		{"prefix in front", "", func(x *gate.Exchange) {}, "GET /base/orders HTTP/1.1", ""},
 		{"query untouched", "", func(x *gate.Exchange) { x.RawQuery = "a=%2f&&b" }, "GET /base/orders?a=%2f&&b HTTP/1.1", ""},
+		{"empty query untouched", "", func(x *gate.Exchange) { x.Target = "/orders?" }, "GET /base/orders? HTTP/1.1", ""},
+		{"question mark in a query", "", func(x *gate.Exchange) { x.Target, x.RawQuery = "/orders??", "?" }, "GET /base/orders?? HTTP/1.1", ""},
+		{"the key in the query is removed", "", query("a=1&api_key=" + canary + "&b=2"), "GET /base/orders?a=1&b=2 HTTP/1.1", ""},
+		{"wherever it stands in a parameter", "", query(canary + "&a=x" + canary + "y&" + canary + "=1&b=2&&"), "GET /base/orders?b=2&& HTTP/1.1", ""},
+		{"and nothing is left", "", query("api_key=" + canary), "GET /base/orders HTTP/1.1", ""},
+		{"the key in escapes is removed", "", query("a=%20&k=" + escaped), "GET /base/orders?a=%20 HTTP/1.1", ""},
+		{"another key is the upstream's", "", query("k=postern_other&a=%5"), "GET /base/orders?k=postern_other&a=%5 HTTP/1.1", ""},
+		{"the key in the query is kept where keys are", "", kept, "GET /base/orders?key=" + canary + " HTTP/1.1", ""},
 		{"base path stripped", "", func(x *gate.Exchange) { x.Op.StripPrefix = "/orders" }, "GET /base/ HTTP/1.1", ""},
 		{"only whole segments are stripped", "", func(x *gate.Exchange) { x.Op.StripPrefix = "/ord" }, "GET /base/orders HTTP/1.1", ""},
 		{"host passed", "pass", func(x *gate.Exchange) {}, "GET /base/orders HTTP/1.1", "api.example.com"},

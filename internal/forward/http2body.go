@@ -102,6 +102,7 @@ func (b *body2) release() {
 	if i, ok := b.from.(Interrupter); ok && b.begun.Load() && !b.finished.Load() {
 		i.Interrupt()
 	}
-	b.mu.Lock()
-	b.mu.Unlock() //nolint:staticcheck // waiting is all that is wanted
+	b.mu.Lock() // waits for the read
+	b.from = nil
+	b.mu.Unlock()
 }

@@ -25,6 +25,24 @@ func FuzzKeepAlive(f *testing.F) {
 	})
 }
 
+// FuzzHolds: a secret is found exactly where a server that decodes finds it.
+func FuzzHolds(f *testing.F) {
+	f.Add("a=secret", "secret")
+	f.Add("a=%73ecre%74", "secret")
+	f.Add("%73%", "s")
+	f.Add("%zz%2", "%")
+	f.Fuzz(func(t *testing.T, s, secret string) {
+		decoded, err := url.PathUnescape(s)
+		if err != nil || secret == "" || strings.Contains(secret, "%") {
+			holds(s, secret)
+			return
+		}
+		if got, want := holds(s, secret), strings.Contains(decoded, secret) || strings.Contains(s, secret); got != want {
+			t.Errorf("holds(%q, %q) = %v, want %v", s, secret, got, want)
+		}
+	})
+}
+
 // FuzzCookie: a cookie is found where net/http finds it.
 func FuzzCookie(f *testing.F) {
 	f.Add("a=b; user=7; c=d")

@@ -16,8 +16,6 @@ import (
 	"postern/internal/policy"
 )
 
-func targetsOf(r *rig) []*target { return r.up.(*Upstream).pool.targets }
-
 func TestReloadKeepsEqualPools(t *testing.T) {
 	url := answers(t, ok3)
 	r := newRig(t, to(url))

@@ -87,7 +87,9 @@ func (c *call) forwardPath() string {
 			path = rest
 		}
 	}
-	if path != "" && path[0] == '/' && x.RawQuery == "" {
+	query := c.forwardQuery()
+	bare := x.RawQuery == "" && strings.HasSuffix(x.Target, "?") // an empty query, which is not the same as none
+	if path != "" && path[0] == '/' && query == "" && !bare {
 		return path
 	}
 	start := len(c.text)
@@ -95,8 +97,32 @@ func (c *call) forwardPath() string {
 		c.text = append(c.text, '/')
 	}
 	c.text = append(c.text, path...)
-	if x.RawQuery != "" {
-		c.text = append(append(c.text, '?'), x.RawQuery...)
+	if query != "" || bare {
+		c.text = append(append(c.text, '?'), query...)
+	}
+	return c.textFrom(start)
+}
+
+// forwardQuery is the query without the parameters that hold a copy of the credential that is removed from the header:
+// URLs end up in logs and histories, and the upstream is not to have the caller's key in any place.
+func (c *call) forwardQuery() string {
+	query := c.x.RawQuery
+	if query == "" {
+		return ""
+	}
+	_, secret := c.presented()
+	if secret == "" || !holds(query, secret) {
+		return query
+	}
+	start := len(c.text)
+	for parameter := range strings.SplitSeq(query, "&") {
+		if holds(parameter, secret) {
+			continue
+		}
+		if len(c.text) > start {
+			c.text = append(c.text, '&')
+		}
+		c.text = append(c.text, parameter...)
 	}
 	return c.textFrom(start)
 }

@@ -105,7 +105,8 @@ type Principal struct {
 	Subject    string   // the user, when the caller acts for one
 	Roles      []string // besides those of the application
 	Attributes []Attribute
-	// Field is the header field the credential was read from, which forward removes, like copies of it in other fields.
+	// Field is the header field the credential was read from, which forward removes, like copies of it in other fields and
+	// in the query.
 	Field string
 	// Subscription is the application's subscription to the API version, once gate/subscription looked it up.
 	Subscription directory.Subscription
