@@ -114,10 +114,11 @@ func TestAQuotaNeverGivesMoreThanItHasWhileTheClockSwings(t *testing.T) {
 	for range 50 {
 		c := counter.New(counter.Options{})
 		l := quota("q", 20, gate.Hour, nil)
-		at, given, latest := noon, 0, noon
+		given, latest := 0, noon
 		periods := map[int64]bool{}
 		for range 400 {
 			// Forward by up to ten minutes, or back by up to half an hour from the latest time.
+			var at time.Time
 			if rng.IntN(3) == 0 {
 				at = latest.Add(-time.Duration(rng.IntN(1800)) * time.Second)
 			} else {

@@ -49,7 +49,6 @@ type remembered struct {
 	trace               string
 	in, out             int64
 	truncated           bool
-	settled             bool
 	generation          uint64
 	client              string
 	steps               int
