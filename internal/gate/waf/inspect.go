@@ -2,7 +2,6 @@ package waf
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
 	"runtime/debug"
@@ -36,8 +35,8 @@ func init() {
 	plugins.RegisterOperator(overdueOperator, func(plugintypes.OperatorOptions) (plugintypes.Operator, error) { return overdue{}, nil })
 }
 
-// transaction is what is asked of a Coraza transaction. The last two methods are exported by the implementation only; that
-// they are there is checked when a rule set is used, and by tests.
+// transaction is what is asked of a Coraza transaction. The last two methods are exported by the implementation only: a
+// version of Coraza without them makes every inspection fail, which tests would show.
 type transaction interface {
 	types.Transaction
 	Variables() plugintypes.TransactionVariables
@@ -47,10 +46,7 @@ type transaction interface {
 
 // inspect implements engine. A panic in the engine is an error like any other.
 func (s *ruleSet) inspect(ctx context.Context, q *question) (f finding, err error) {
-	tx, ok := s.waf.NewTransactionWithID(q.x.ID.String()).(transaction)
-	if !ok {
-		return finding{}, errors.New("this version of Coraza does not let exclusions be told with a request")
-	}
+	var tx transaction
 	defer func() {
 		if p := recover(); p != nil {
 			// The transaction is left to the garbage collector: it must not go back to the pool in this state.
@@ -61,6 +57,7 @@ func (s *ruleSet) inspect(ctx context.Context, q *question) (f finding, err erro
 			f, err = finding{}, closing
 		}
 	}()
+	tx = s.waf.NewTransactionWithID(q.x.ID.String()).(transaction)
 	prepare(tx, q)
 	feed(tx, q)
 	if tx.ProcessRequestHeaders() == nil {

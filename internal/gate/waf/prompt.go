@@ -42,7 +42,7 @@ type walker struct {
 
 // level is an object or a list that is being read.
 type level struct {
-	key    string // of the member that is being read, as it is written
+	key    string // of the member that is being read
 	of     string // the name under which it stands itself
 	index  int    // of the item
 	object bool
@@ -71,12 +71,14 @@ func (w *walker) walk() {
 			i = end
 			switch {
 			case top != nil && top.object && !top.named:
-				top.key, top.named = text, true
-				if !plainName(text) {
+				top.key, top.named = unescape(text), true
+				if !plainName(top.key) {
 					w.add("")
 				}
-			case top != nil && controls[top.member()] && !plainValue(text):
-				w.add(unescape(text))
+			case top != nil && controls[top.member()]:
+				if value := unescape(text); !plainValue(value) {
+					w.add(value)
+				}
 			}
 		}
 	}
@@ -115,7 +117,7 @@ func (w *walker) path() string {
 		if l := &w.stack[i]; b.Len() > 2048 {
 			break
 		} else if l.object {
-			b.WriteString("." + unescape(l.key))
+			b.WriteString("." + l.key)
 		} else {
 			b.WriteString("." + strconv.Itoa(l.index))
 		}
