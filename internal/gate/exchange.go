@@ -43,6 +43,7 @@ type Exchange struct {
 	Op         *Operation // nil until routed
 	Preflight  string     // of a CORS preflight: the method it asks for, by which its operation was found; else empty
 	Browser    Browser    // what the answer tells the browser
+	Final      bool       // set by a gate behind which no other is asked, whatever it says
 	Params     [MaxParams]Param
 	NParams    int
 	Principal  Principal

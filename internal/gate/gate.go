@@ -47,7 +47,8 @@ const (
 //
 // Live requests (StopAtFirst) treat an unknown as a refusal with the reason the gate gave: what cannot be decided is not
 // allowed. In Exhaust mode an unknown does not hide a later refusal: the first refusal wins, then the first unknown. An
-// answer ends the chain in every mode: no change elsewhere would bring the request to the gates behind it.
+// answer, like anything said about a CORS preflight by the gate that answers those, ends the chain in every mode: no change
+// elsewhere would bring the request to the gates behind it.
 func (c Chain) Run(ctx context.Context, x *Exchange, m Mode) decision.Verdict {
 	result, decided, unknown := decision.Pass(nil), false, false
 	for i := range c {
@@ -73,7 +74,7 @@ func (c Chain) Run(ctx context.Context, x *Exchange, m Mode) decision.Verdict {
 		default:
 			result, decided = v, true
 		}
-		if v.Outcome() == decision.OutcomeAnswer {
+		if v.Outcome() == decision.OutcomeAnswer || x.Final {
 			break
 		}
 	}

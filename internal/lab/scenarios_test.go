@@ -110,6 +110,7 @@ func TestScenarios(t *testing.T) {
 	}
 	// Every reason that a gate can give by now has a scenario. Those of forwarding and of framing are tested where they arise.
 	for _, code := range strings.Fields(`route.not_found route.method_not_allowed api.retired request.malformed ip.denied ip.not_allowed ip.unclear
+		origin.cors_denied origin.preflight_denied origin.cross_site origin.wrong_origin origin.csrf_missing origin.csrf_invalid origin.csrf_expired
 		authn.credential_missing authn.credential_misplaced authn.credential_rejected authn.key_expired authn.key_revoked authn.unavailable
 		authn.token_expired authn.token_not_yet_valid authn.token_audience authn.token_issuer authn.token_key_unknown authn.token_signature
 		authn.token_algorithm authn.token_claim authn.application_unknown
@@ -131,7 +132,7 @@ func play(t *testing.T, s scenario) (trace, response, code string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	snap, err := snapshot.Compile(doc, 1, snapshot.Deps{Upstream: func(name string) (gate.Upstream, bool) {
+	snap, err := snapshot.Compile(doc, 1, snapshot.Deps{Secret: secretOf, Upstream: func(name string) (gate.Upstream, bool) {
 		_, known := doc.Upstreams[name]
 		u := &gatetest.Upstream{Label: name, Is: gate.UpstreamState{Targets: 1, Healthy: 1}}
 		if is, ok := s.upstreams[name]; ok {
@@ -207,6 +208,11 @@ func play(t *testing.T, s scenario) (trace, response, code string) {
 	}
 	response = fmt.Sprintf("%d %s\n%s\n%s\n", v.Reason().Status, said.Reason.Code, said.Detail, strings.Join(said.Remedies, "\n"))
 	return b.String(), response, v.Reason().Code
+}
+
+// secretOf follows references to secrets: every environment variable has a value.
+func secretOf(ref string) (string, error) {
+	return policy.Resolve(ref, func(name string) (string, bool) { return "a scenario's value of " + name + ", long enough", true }, os.ReadFile)
 }
 
 // live builds the exchange that an engine would build.

@@ -140,7 +140,7 @@ func judge(ctx context.Context, snap *snapshot.Snapshot, env *gate.Env, x *gate.
 func rows(snap *snapshot.Snapshot, steps []decision.Step, blind map[string]string) []Row {
 	order := snap.Order()
 	routed := slices.ContainsFunc(steps, func(s decision.Step) bool { return s.Gate == "route" && s.Verdict.Passed() })
-	answered := len(steps) > 0 && steps[len(steps)-1].Verdict.Outcome() == decision.OutcomeAnswer
+	ended := len(steps) > 0 && steps[len(steps)-1].Gate != "upstream" // by an answer, or by a refusal that was the last word
 	guarded := snap.Document != nil && len(snap.Document.FloodGuard) > 0
 	var out []Row
 	next := 0
@@ -154,7 +154,7 @@ func rows(snap *snapshot.Snapshot, steps []decision.Step, blind map[string]strin
 		case next < len(steps) && steps[next].Gate == name && (guarded || !guard):
 			row.fill(steps[next].Verdict, snap, blind)
 			next++
-		case next >= len(steps) && (answered || !routed), name == "route" && next < len(steps):
+		case next >= len(steps) && (ended || !routed), name == "route" && next < len(steps):
 			row.Outcome = NotReached
 		}
 		out = append(out, row)

@@ -74,6 +74,7 @@ func (c *CORS) actual(x *gate.Exchange) decision.Verdict {
 
 // preflight answers for the request that a browser announces.
 func (c *CORS) preflight(x *gate.Exchange) decision.Verdict {
+	x.Final = true // it is nobody else's affair
 	origin, n := x.Header.Lookup("Origin")
 	if n != 1 {
 		return c.several(x, "Origin", n)

@@ -25,18 +25,18 @@ func (t *token) sent(ctx context.Context, x *gate.Exchange, rule *decision.Rule)
 	case value != "":
 		return value, v, true
 	case t.field == "":
-		return "", t.missing(rule, "none was sent"), false
+		return "", t.missing(rule, "none was sent", false), false
 	}
 	kind, params, err := mime.ParseMediaType(x.Header.Get("Content-Type"))
 	if err != nil || kind != "application/x-www-form-urlencoded" && kind != "multipart/form-data" {
-		return "", t.missing(rule, "none was sent, and the body is no form"), false
+		return "", t.missing(rule, "none was sent, and the body is no form", false), false
 	}
 	if x.Env.Dry && x.Body.Length() == 0 {
 		return "", decision.Abstain(decision.CSRFMissing, rule,
 			decision.Fact{Name: "body", Want: "the form, which may hold the token", Public: decision.ToAnyone}), false
 	}
 	if coding := x.Header.Get("Content-Encoding"); coding != "" && !header.EqualFold(coding, "identity") {
-		return "", t.missing(rule, "the form is compressed, so it was not looked into"), false
+		return "", t.missing(rule, "the form is compressed, so it was not looked into", false), false
 	}
 	body, whole, err := x.Body.Peek(ctx, form)
 	if err != nil {
@@ -55,9 +55,9 @@ func (t *token) sent(ctx context.Context, x *gate.Exchange, rule *decision.Rule)
 	case found > 1:
 		return "", t.invalid(rule, "the form field "+t.field+" came more than once"), false
 	case value == "" && !whole:
-		return "", t.missing(rule, "none stands in the first 64 KiB of the form"), false
+		return "", t.missing(rule, "none stands in the first 64 KiB of the form", false), false
 	case value == "":
-		return "", t.missing(rule, "none was sent"), false
+		return "", t.missing(rule, "none was sent", false), false
 	}
 	return value, v, true
 }

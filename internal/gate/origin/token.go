@@ -175,7 +175,7 @@ func (t *token) check(ctx context.Context, x *gate.Exchange, rule *decision.Rule
 	case cookies > 1 || sessions > 1:
 		return t.invalid(rule, "one of the cookies came twice: somebody else may have set the other")
 	case session == "" && cookies == 0:
-		return t.missing(rule, "the cookie "+t.cookie+" did not come")
+		return t.missing(rule, "the cookie "+t.cookie+" did not come", true)
 	case session == "" && subtle.ConstantTimeCompare([]byte(sent), []byte(own)) != 1:
 		return t.invalid(rule, "it is not the one in the cookie "+t.cookie)
 	case t.session == "":
@@ -218,12 +218,12 @@ func (t *token) verify(x *gate.Exchange, rule *decision.Rule, sent, session stri
 	return decision.Pass(rule)
 }
 
-func (t *token) missing(rule *decision.Rule, absent string) decision.Verdict {
+func (t *token) missing(rule *decision.Rule, absent string, sent bool) decision.Verdict {
 	return decision.Refuse(decision.CSRFMissing, rule,
 		decision.Fact{Name: "place", Want: t.place, Public: decision.ToAnyone},
 		decision.Fact{Name: "absent", Want: absent, Public: decision.ToAnyone},
 		decision.Fact{Name: "cookie", Want: t.cookie, Public: decision.ToAnyone},
-		decision.SecretFact("token", false))
+		decision.SecretFact("token", sent))
 }
 
 func (t *token) invalid(rule *decision.Rule, fault string) decision.Verdict {
