@@ -120,7 +120,8 @@ func nothingSent(x *gate.Exchange) bool {
 	if o := x.Verdict.Outcome(); o != decision.OutcomeRefuse && o != decision.OutcomeAbstain {
 		return false
 	}
-	if reason := x.Verdict.Reason(); reason == nil || reason.Gate == "policy" {
+	switch reason := x.Verdict.Reason(); {
+	case reason == nil, reason.Gate == decision.GatewayFault.Gate:
 		return false // a fault of the gateway may have come at any time
 	case reason == decision.WAFBlocked, reason == decision.WAFUninspected:
 		return false // an inspection costs far more than sending would have: attacks must not be free of limits

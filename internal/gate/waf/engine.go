@@ -71,5 +71,5 @@ type hit struct {
 // arguments must not become a trace of a megabyte.
 const (
 	maxMatched = 4
-	maxHits    = 32
+	maxHits    = 64
 )
