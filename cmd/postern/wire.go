@@ -119,7 +119,7 @@ func openNode(ctx context.Context, f serveFlags, log *slog.Logger, stdout io.Wri
 	n.holder = &snapshot.Holder{}
 	n.changes = change.New(change.Options{Store: n.db, Pools: n.pools, Holder: n.holder, Now: time.Now, Logger: log})
 	n.keySets = jwks.New(jwks.Options{Logger: log})
-	env := &gate.Env{Now: time.Now, Directory: n.index, Counters: n.counters, KeySets: n.keySets}
+	env := &gate.Env{Now: time.Now, Directory: n.index, Counters: n.counters, KeySets: n.keySets, Credentials: n.index}
 	n.edge = edge.New(edge.Options{
 		Current:   n.current,
 		Forwarder: forward.New(forward.Options{Logger: log, Translators: translators}),

@@ -105,6 +105,15 @@ func (s *Server) newCertificates(p *policy.ListenerTLS) (*certificates, error) {
 	default:
 		return nil, fmt.Errorf("tls.min_version %q is not known: write \"1.2\" or \"1.3\"", p.MinVersion)
 	}
+	switch p.ClientCertificates { // not verified here: a refused handshake could not say why; gate/authn judges the certificate
+	case "", "none":
+	case "request":
+		c.config.ClientAuth = tls.RequestClientCert
+	case "require":
+		c.config.ClientAuth = tls.RequireAnyClientCert
+	default:
+		return nil, fmt.Errorf("tls.client_certificates %q is not known: write none, request or require", p.ClientCertificates)
+	}
 	if p.HTTP1Only {
 		c.config.NextProtos = []string{"http/1.1"}
 	}

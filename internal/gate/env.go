@@ -13,6 +13,8 @@ type Env struct {
 	Now       func() time.Time
 	Directory Directory
 	Counters  Counters
+	// Credentials has the other ways than API keys by which applications prove themselves; nil: it is not known.
+	Credentials Credentials
 	// KeySets has the keys of token issuers; nil: there is no way to get any.
 	KeySets KeySets
 	// Dry says that nothing may be spent or written: Counters peek, and upstream state is read only.
@@ -31,6 +33,13 @@ type Directory interface {
 
 // Counters count requests against limits.
 type Counters interface {
+// Credentials finds the credentials of applications, in memory, by the rules of Directory.
+type Credentials interface {
+	Credential(id string, into *directory.Credential) (bool, error)
+	// CredentialByMatch finds the credential of a certificate; see directory.Credential.Match.
+	CredentialByMatch(match string, into *directory.Credential) (bool, error)
+}
+
 	// Take takes one unit from every limit, or from none: it returns the index of the first take that has no room, or -1. It
 	// fills the Reading of every take either way. An error means that nothing was counted.
 	Take(ctx context.Context, now time.Time, takes []Take) (refused int, err error)

@@ -34,3 +34,31 @@ type JWTClaims struct {
 	RoleMap      map[string]string `json:"role_map,omitempty"`       // what the claim says, to a role of the document; others are passed over
 	Attributes   map[string]string `json:"attributes,omitempty"`     // attribute of the caller, to the claim that vouches for it
 }
+
+// ClientCertificate accepts client certificates. An application is known by a certificate's fingerprint, which needs no
+// authority, or by a name in a certificate of an authority in CA; both are credentials of the directory. The listener has to
+// ask for certificates: tls.client_certificates.
+type ClientCertificate struct {
+	CA        string `json:"ca,omitempty"`        // PEM certificates of the accepted authorities, such as ${file:/etc/postern/clients-ca.pem}
+	Forwarded bool   `json:"forwarded,omitempty"` // believe X-Forwarded-Client-Cert of trusted_proxies, which must overwrite it
+}
+
+// HMAC accepts requests signed with AWS Signature Version 4, which AWS SDKs and `curl --aws-sigv4` make. The secret is a shared
+// secret of the directory.
+type HMAC struct {
+	Region          string   `json:"region,omitempty"`           // of the credential scope; default: any
+	Service         string   `json:"service,omitempty"`          // of the credential scope; default: any
+	Window          Duration `json:"window,omitempty"`           // between the time of signing and our clock; default 5m, at most 15m
+	Headers         []string `json:"headers,omitempty"`          // further fields that have to be signed where they are sent
+	BodyBytes       int      `json:"body_bytes,omitempty"`       // the largest body that is checked; default 1 MiB
+	UnsignedPayload bool     `json:"unsigned_payload,omitempty"` // accept UNSIGNED-PAYLOAD: then the body could have been changed by anybody
+}
+
+// MessageSignature accepts HTTP message signatures (RFC 9421) by hmac-sha256, ed25519 and ecdsa-p256-sha256. The key is a shared
+// secret or a public key of the directory.
+type MessageSignature struct {
+	Window Duration `json:"window,omitempty"` // between created and our clock; default 5m, at most 15m
+	// Components have to be covered. Default: @method, @authority, @path, @query when there is one, content-digest when there is a body.
+	Components []string `json:"components,omitempty"`
+	BodyBytes  int      `json:"body_bytes,omitempty"` // the largest body that is checked against its digest; default 1 MiB
+}

@@ -82,6 +82,9 @@ type ListenerTLS struct {
 	MinVersion   string             `json:"min_version,omitempty"` // "1.2" (default) or "1.3"
 	HTTP1Only    bool               `json:"http1_only,omitempty"`  // do not offer h2 by ALPN
 }
+	// ClientCertificates is none (default), request, or require. A certificate is judged by the gate authn, which can say what
+	// is wrong with it; the handshake only asks for one.
+	ClientCertificates string `json:"client_certificates,omitempty"`
 
 // CertificateFiles is a PEM chain and its key. Files are read again when they change.
 type CertificateFiles struct {
@@ -267,9 +270,13 @@ type Operation struct {
 // Authn says how callers prove who they are. When several ways are listed, each is tried in the order of this list and the
 // first that succeeds counts.
 type Authn struct {
-	None   bool    `json:"none,omitempty"`    // open to anyone
-	APIKey *APIKey `json:"api_key,omitempty"` // header X-API-Key, or Authorization: Bearer; the default when no way is listed
-	JWT    []JWT   `json:"jwt,omitempty"`     // signed tokens of identity providers
+	None        bool               `json:"none,omitempty"`        // open to anyone
+	Certificate *ClientCertificate `json:"certificate,omitempty"` // client certificates (mutual TLS)
+	APIKey      *APIKey            `json:"api_key,omitempty"`     // header X-API-Key, or Authorization: Bearer; the default when no way is listed
+	JWT         []JWT              `json:"jwt,omitempty"`         // signed tokens of identity providers
+	Basic       bool               `json:"basic,omitempty"`       // id and secret of a client as Authorization: Basic
+	HMAC        *HMAC              `json:"hmac,omitempty"`        // requests signed the AWS way
+	Signature   *MessageSignature  `json:"signature,omitempty"`   // HTTP message signatures
 }
 
 // APIKey is where a key is read from.

@@ -1,7 +1,9 @@
 package snapshot
 
 import (
+	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/netip"
 	"net/url"
@@ -23,6 +25,11 @@ func (b *builder) compileAuthn(a *policy.Authn, rule *decision.Rule) gate.Gate {
 		a = &policy.Authn{}
 	}
 	var methods []authn.Method
+	if k := a.Certificate; k != nil {
+		c := authn.CertificateConfig{Forwarded: k.Forwarded, Rule: rule}
+		c.Roots, c.Unread = b.authorities(k.CA)
+		methods = append(methods, authn.Certificates(c))
+	}
 	if a.APIKey != nil || !otherMethods(a) {
 		c := authn.Config{Header: "X-API-Key", Bearer: true, Rule: rule}
 		if k := a.APIKey; k != nil {
@@ -40,6 +47,17 @@ func (b *builder) compileAuthn(a *policy.Authn, rule *decision.Rule) gate.Gate {
 		}
 		methods = append(methods, authn.Tokens(rule, issuers...))
 	}
+	if a.Basic {
+		methods = append(methods, authn.Basic(rule))
+	}
+	if h := a.HMAC; h != nil {
+		methods = append(methods, authn.HMAC(authn.HMACConfig{Region: h.Region, Service: h.Service, Window: time.Duration(h.Window),
+			Headers: lowered(h.Headers), BodyBytes: h.BodyBytes, UnsignedPayload: h.UnsignedPayload, Rule: rule}))
+	}
+	if m := a.Signature; m != nil {
+		methods = append(methods, authn.Signatures(authn.SignatureConfig{Window: time.Duration(m.Window),
+			Components: lowered(m.Components), BodyBytes: m.BodyBytes, Rule: rule}))
+	}
 	if len(methods) == 1 && (a.APIKey != nil || !otherMethods(a)) {
 		return methods[0]
 	}
@@ -47,7 +65,33 @@ func (b *builder) compileAuthn(a *policy.Authn, rule *decision.Rule) gate.Gate {
 }
 
 // otherMethods reports whether anything but an API key is accepted.
-func otherMethods(a *policy.Authn) bool { return len(a.JWT) > 0 }
+func otherMethods(a *policy.Authn) bool {
+	return len(a.JWT) > 0 || a.Certificate != nil || a.Basic || a.HMAC != nil || a.Signature != nil
+}
+
+func lowered(list []string) (out []string) {
+	for _, s := range list {
+		out = append(out, strings.ToLower(s))
+	}
+	return out
+}
+
+// authorities reads PEM certificates. unread says that they are referred to and may not be read here.
+func (b *builder) authorities(pem string) (pool *x509.CertPool, unread bool) {
+	if pem == "" {
+		return nil, false
+	}
+	if b.deps.Secret == nil {
+		return nil, true
+	}
+	text, err := b.deps.Secret(pem)
+	if err != nil {
+		return nil, true // checkAuthn has said so
+	}
+	pool = x509.NewCertPool()
+	pool.AppendCertsFromPEM([]byte(text))
+	return pool, false
+}
 
 // checkAuthn checks one `authn` of the document.
 func (b *builder) checkAuthn(pointer string, a *policy.Authn) {
@@ -63,6 +107,7 @@ func (b *builder) checkAuthn(pointer string, a *policy.Authn) {
 	if k := a.APIKey; k != nil && k.Header != "" {
 		b.checkFieldName(pointer+"/api_key/header", k.Header)
 	}
+	b.checkSigned(pointer, a)
 	names := map[string]int{}
 	for i := range a.JWT {
 		at := pointer + "/jwt/" + strconv.Itoa(i)
@@ -73,6 +118,47 @@ func (b *builder) checkAuthn(pointer string, a *policy.Authn) {
 		b.checkJWT(at, &a.JWT[i])
 	}
 }
+
+// checkSigned checks certificates and signatures.
+func (b *builder) checkSigned(pointer string, a *policy.Authn) {
+	if c := a.Certificate; c != nil && c.CA != "" {
+		at := pointer + "/certificate/ca"
+		if err := policy.CheckReferences(c.CA); err != nil {
+			b.problem(at, "write ${file:/path/to/ca.pem}", "%v", err)
+		} else if b.deps.Secret != nil {
+			text, err := b.deps.Secret(c.CA)
+			if err == nil && !x509.NewCertPool().AppendCertsFromPEM([]byte(text)) {
+				err = errors.New("it holds no PEM certificate")
+			}
+			if err != nil {
+				b.problem(at, "let it lead to a file with the PEM certificates of the authorities", "the authorities cannot be read: %v", err)
+			}
+		}
+	}
+	if c := a.Certificate; c != nil && c.Forwarded && len(b.doc.TrustedProxies) == 0 {
+		b.problem(pointer+"/certificate/forwarded", "list the proxies under /trusted_proxies", "nobody is trusted to forward a certificate")
+	}
+	window := func(at string, w policy.Duration, body int) {
+		if w > policy.Duration(15*time.Minute) {
+			b.problem(at+"/window", "write at most 15m", "in %s a recorded request could be sent again", w)
+		}
+		b.counts(at, map[string]int{"body_bytes": body})
+	}
+	if h := a.HMAC; h != nil {
+		window(pointer+"/hmac", h.Window, h.BodyBytes)
+	}
+	if m := a.Signature; m != nil {
+		window(pointer+"/signature", m.Window, m.BodyBytes)
+		for i, c := range m.Components {
+			if strings.HasPrefix(c, "@") && !slices.Contains(derived, c) {
+				b.problem(pointer+"/signature/components/"+strconv.Itoa(i), "write a field name or one of "+orList(derived), "there is no component %q of a request", c)
+			}
+		}
+	}
+}
+
+// derived are the components of RFC 9421 section 2.2 that are supported.
+var derived = []string{"@method", "@authority", "@scheme", "@path", "@query", "@request-target", "@target-uri"}
 
 func (b *builder) checkJWT(at string, j *policy.JWT) {
 	if j.Issuer == "" {

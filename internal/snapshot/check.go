@@ -67,6 +67,7 @@ func (b *builder) checkListenerTLS(at string, l policy.Listener) {
 		b.problem(strings.TrimSuffix(at, "tls")+"h2c", "remove h2c: HTTP/2 is offered by ALPN there", "h2c is HTTP/2 without TLS, and this listener has TLS")
 	}
 	b.oneOf(at+"/min_version", l.TLS.MinVersion, "1.2", "1.3")
+	b.oneOf(at+"/client_certificates", l.TLS.ClientCertificates, "none", "request", "require")
 	if len(l.TLS.Certificates) == 0 && l.TLS.ACME == nil {
 		b.problem(at, "list certificates, or configure acme", "there is nowhere to get a certificate from")
 	}
