@@ -138,7 +138,7 @@ type Operation struct {
 	KeepCredential             bool
 	BodyBytes                  int64    // limit; 0: the listener's, -1: none
 	Dialect                    string   // error dialect: "" (problem+json) or openai
-	LLM                        string   // "", chat or models
+	LLM                        string   // "", chat, models or model
 	Models                     []*Model // an LLM operation: what may be used, sorted by name
 	Deprecation, Sunset, Link  string   // answer fields of a deprecated version, formatted
 	// Browser is set when the gateway answers for CORS: it marks answers, and preflights are routed here by the method they

@@ -253,7 +253,11 @@ func (b *builder) finish(o *operation, upstream string, routable bool) {
 	if !routable {
 		return
 	}
-	e := route.Entry{Op: op, Hosts: v.Hosts, Header: v.ByHeader, Slashes: v.slashes, Open: o.open, CORS: o.cors, Successor: v.Successor, RetiredOn: v.link.retiredOn}
+	slashes := v.slashes
+	if op.LLM == "model" {
+		slashes = route.KeepEncodedSlash // clients escape the name of the model as one segment, and no upstream gets the path
+	}
+	e := route.Entry{Op: op, Hosts: v.Hosts, Header: v.ByHeader, Slashes: slashes, Open: o.open, CORS: o.cors, Successor: v.Successor, RetiredOn: v.link.retiredOn}
 	switch v.state {
 	case "draft":
 		e.State = route.Draft

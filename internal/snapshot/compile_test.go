@@ -313,6 +313,7 @@ func TestOperationsAreListed(t *testing.T) {
 		"orders/v0/list-orders GET /orders/v0/orders retired open=false",
 		"ai/v1/chat POST /v1/chat/completions published open=false",
 		"ai/v1/models GET /v1/models published open=false",
+		"ai/v1/model GET /v1/models/{id...} published open=false",
 	} {
 		if !slices.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, strings.Join(got, "\n"))

@@ -180,6 +180,11 @@ func TestJudge(t *testing.T) {
 		{"a chat simulated without a body", request("POST /v1/chat/completions", withKey, gatetest.Dry), true,
 			"route limit authn account guardrail~unknown:guardrail.unreadable upstream~unknown:upstream.none_healthy", "guardrail.unreadable"},
 		{"the models", request("GET /v1/models", withKey), false, "route limit authn account guardrail=answer", "answer"},
+		{"a model", request("GET /v1/models/small", withKey), false, "route limit authn account guardrail=answer", "answer"},
+		{"an unknown model", request("GET /v1/models/huge", withKey), false, "route limit authn account guardrail!guardrail.model_unknown", "guardrail.model_unknown"},
+		{"a model without a name", request("GET /v1/models/", withKey), false, "route limit authn account guardrail!guardrail.model_unknown", "guardrail.model_unknown"},
+		{"another API's model", request("GET /v1/models/large", withKey), false, "route limit authn account guardrail!guardrail.model_not_allowed", "guardrail.model_not_allowed"},
+		{"a model without a key", request("GET /v1/models/small"), false, "route limit authn!authn.credential_missing", "authn.credential_missing"},
 		{"the models without a key", request("GET /v1/models"), false, "route limit authn!authn.credential_missing", "authn.credential_missing"},
 	} {
 		mode := gate.StopAtFirst
@@ -254,6 +259,21 @@ func TestModelsAreAnsweredByTheGateway(t *testing.T) {
 	}
 	if m.Path != "/v1" || m.UpstreamName != "small" || m.Upstream.Name() != "models" {
 		t.Errorf("%+v", m)
+	}
+}
+
+// TestModelNamesWithSlashes: OpenAI's libraries escape the name of a model, people do not.
+func TestModelNamesWithSlashes(t *testing.T) {
+	s := compile(t, strings.NewReplacer("  large: {", "  \"acme/large:free\": {", "models: [small]", "models: [acme/large:free]").Replace(shop))
+	for _, path := range []string{"/v1/models/acme/large:free", "/v1/models/acme%2Flarge%3Afree", "/v1/models/acme%2flarge:free"} {
+		x := request("GET "+path, withKey)
+		if v := s.Judge(context.Background(), x, gate.StopAtFirst); v.Outcome() != decision.OutcomeAnswer {
+			t.Errorf("%s: %v %+v", path, v.Outcome(), v.Reason())
+			continue
+		}
+		if got := string(x.Reply.Body); got != `{"id":"acme/large:free","object":"model","created":0,"owned_by":"postern"}`+"\n" {
+			t.Errorf("%s: %s", path, got)
+		}
 	}
 }
 

@@ -35,10 +35,7 @@ func (b *builder) compileLLM(v *version, sound bool) {
 	}
 	b.oneOf(at+"/unpriced", v.LLM.Unpriced, "refuse", "flag")
 	models := b.modelsOf(v, at)
-	for _, own := range [...]struct{ name, title, method, path, kind string }{
-		{"chat", "request chat completions", "POST", "/chat/completions", "chat"},
-		{"models", "list models", "GET", "/models", "models"},
-	} {
+	for _, own := range llmOperations {
 		o := &operation{v: v, id: v.id + "/" + own.name, pointer: v.pointer, permission: v.LLM.Permission, scopes: v.LLM.Scopes,
 			authn: v.Authn, authnPointer: v.pointer + "/authn", limits: v.limits}
 		o.op = &gate.Operation{Name: own.name, Title: own.title, Method: own.method, Template: v.base + own.path,
@@ -48,6 +45,13 @@ func (b *builder) compileLLM(v *version, sound bool) {
 		}
 		b.finish(o, "", sound)
 	}
+}
+
+// llmOperations are the operations that Postern generates for an API of kind llm.
+var llmOperations = [...]struct{ name, title, method, path, kind string }{
+	{"chat", "request chat completions", "POST", "/chat/completions", "chat"},
+	{"models", "list models", "GET", "/models", "models"},
+	{"model", "retrieve a model", "GET", "/models/{" + guardrail.IDParam + "...}", "model"}, // names may have slashes
 }
 
 // modelsOf returns the models that may be used, sorted by name.

@@ -168,12 +168,14 @@ func (b *builder) mountGuardrail(o *operation) gate.Gate {
 			Models: b.models, Allowed: o.op.Models, RefuseUnpriced: o.v.LLM.Unpriced != "flag", Rule: rule})
 	case "models":
 		return guardrail.NewModels(o.op.Models, rule)
+	case "model":
+		return guardrail.NewModel(guardrail.Config{Models: b.models, Allowed: o.op.Models, Rule: rule})
 	}
 	return nil
 }
 
 func (b *builder) mountUpstream(o *operation) gate.Gate {
-	if o.op.LLM == "models" {
+	if o.op.LLM == "models" || o.op.LLM == "model" {
 		return nil // answered by the gateway
 	}
 	rule := &decision.Rule{ID: o.id + "#upstream", Pointer: o.pointer}

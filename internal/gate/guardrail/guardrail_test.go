@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -245,6 +246,46 @@ func TestModelsAreListed(t *testing.T) {
 		t.Errorf("without models: %s", x.Reply.Body)
 	}
 	if v := new(answer).Check(context.Background(), x); v.Outcome() != decision.OutcomeRefuse {
+		t.Errorf("the zero gate says %v", v.Outcome())
+	}
+}
+
+func named(model string) func(*gate.Exchange) {
+	return func(x *gate.Exchange) { x.Params[0], x.NParams = gate.Param{Name: IDParam, Value: model}, 1 }
+}
+
+func TestModelIsRetrieved(t *testing.T) {
+	g := NewModel(Config{Models: catalog, Allowed: []*gate.Model{small, free, tabled}, Rule: rule})
+	shown := func(name string, created int64) string {
+		return fmt.Sprintf(`{"id":%q,"object":"model","created":%d,"owned_by":"postern"}`+"\n", name, created)
+	}
+	for name, want := range map[string]string{
+		"small":    shown("small", price[0].From.Unix()),
+		"free":     shown("free", 0),
+		"tomorrow": shown("tomorrow", tabled.Prices[0].From.Unix()),
+		"huge":     "guardrail.model_unknown",
+		"SMALL":    "guardrail.model_unknown",
+		"":         "guardrail.model_unknown",
+		"large":    "guardrail.model_not_allowed",
+	} {
+		x := gatetest.Exchange()
+		named(name)(x)
+		v := g.Check(context.Background(), x)
+		got := ""
+		switch {
+		case v.Outcome() == decision.OutcomeAnswer && x.Reply != nil && x.Reply.Status == 200:
+			got = string(x.Reply.Body)
+		case v.Outcome() == decision.OutcomeRefuse && x.Reply == nil:
+			got = v.Reason().Code
+			if said := v.Render(decision.ToProven); name != "" && !strings.Contains(said.Detail, "'"+name+"'") {
+				t.Errorf("%s: the caller is told %q", name, said.Detail)
+			}
+		}
+		if got != want {
+			t.Errorf("%q: %s, want %s", name, got, want)
+		}
+	}
+	if v := new(oneModel).Check(context.Background(), gatetest.Exchange()); v.Outcome() != decision.OutcomeRefuse {
 		t.Errorf("the zero gate says %v", v.Outcome())
 	}
 }
