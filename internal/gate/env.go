@@ -31,8 +31,6 @@ type Directory interface {
 	Subscription(application, api, version string, into *directory.Subscription) (bool, error)
 }
 
-// Counters count requests against limits.
-type Counters interface {
 // Credentials finds the credentials of applications, in memory, by the rules of Directory.
 type Credentials interface {
 	Credential(id string, into *directory.Credential) (bool, error)
@@ -40,6 +38,8 @@ type Credentials interface {
 	CredentialByMatch(match string, into *directory.Credential) (bool, error)
 }
 
+// Counters count requests against limits.
+type Counters interface {
 	// Take takes one unit from every limit, or from none: it returns the index of the first take that has no room, or -1. It
 	// fills the Reading of every take either way. An error means that nothing was counted.
 	Take(ctx context.Context, now time.Time, takes []Take) (refused int, err error)

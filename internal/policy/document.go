@@ -81,10 +81,10 @@ type ListenerTLS struct {
 	ACME         *ACME              `json:"acme,omitempty"`
 	MinVersion   string             `json:"min_version,omitempty"` // "1.2" (default) or "1.3"
 	HTTP1Only    bool               `json:"http1_only,omitempty"`  // do not offer h2 by ALPN
-}
 	// ClientCertificates is none (default), request, or require. A certificate is judged by the gate authn, which can say what
 	// is wrong with it; the handshake only asks for one.
 	ClientCertificates string `json:"client_certificates,omitempty"`
+}
 
 // CertificateFiles is a PEM chain and its key. Files are read again when they change.
 type CertificateFiles struct {
