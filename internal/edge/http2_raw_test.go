@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -209,5 +212,48 @@ func TestHTTP2EmptyClaimIsWaitedForInVain(t *testing.T) {
 	conn.outcome(1)
 	if r := w.records(1)[0]; r.reason != "request.timeout" || w.reached.Load() != 0 {
 		t.Errorf("%+v, and %d reached the upstream", r, w.reached.Load())
+	}
+}
+
+// TestRealHTTP2Length: a large body is on its way to the upstream before its end is known. The upstream must not be able to
+// take what it got for a whole request, whichever way the length was untrue.
+func TestRealHTTP2Length(t *testing.T) {
+	for name, c := range map[string]struct {
+		claimed int
+		late    string // a DATA frame that ends the stream
+		whole   bool
+	}{
+		"true":          {48 << 10, "", true},
+		"one byte less": {48<<10 + 1, "", false},
+		"one byte more": {48<<10 - 1, "", false},
+		"more later":    {48 << 10, smuggled, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			arrived := make(chan error, 1)
+			upstream := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				_, err := io.Copy(io.Discard, r.Body)
+				arrived <- err
+			}))
+			defer upstream.Close()
+			w := realWorld(t, upstream.URL, func(l *policy.Listener) { l.H2C = true })
+			conn := w.dialHTTP2()
+			conn.request(1, false, ":method: POST", ":scheme: http", ":authority: api.example.com", ":path: /v1/open/x", "content-length: "+strconv.Itoa(c.claimed))
+			for range 3 {
+				conn.frame(frameData, 0, 1, strings.Repeat("x", 16<<10))
+			}
+			conn.frame(frameData, flagEndStream, 1, c.late)
+			r := w.records(1)[0]
+			if c.whole != (r.status == 200) || c.whole != (r.reason == "") {
+				t.Errorf("%+v", r)
+			}
+			if !c.whole && r.reason != "request.malformed" && (r.reason != "upstream.client_gone" || name == "one byte less") {
+				t.Errorf("%+v", r) // net/http resets a stream that is too long, and the forwarder may hear of that first
+			}
+			upstream.Close() // waits for its handler, if it was ever asked
+			close(arrived)
+			if err, asked := <-arrived; asked != c.whole && err == nil {
+				t.Errorf("the upstream took it for whole: %v", asked)
+			}
+		})
 	}
 }
