@@ -21,7 +21,7 @@ import (
 var floors = [][]string{
 	{"header"}, // the one word the other words need
 	{"decision", "policy", "directory", "llm", "jose", "seal"},
-	{"record"},
+	{"record", "pdp"},
 	{"gate", "http1", "store"},
 	{"provider"}, // translators see the exchange
 	{"gate/*", "provider/*", "fingerprint", "reqtext", "counter", "jwks", "sqlite", "postgres", "valkey"},

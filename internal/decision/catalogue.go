@@ -63,6 +63,8 @@ var catalogue = []*Reason{
 	PermissionMissing,
 	NotOwner,
 	Forbidden,
+	NotPermitted,
+	InputUnusable,
 	AuthzUnavailable,
 	LimitRate,
 	LimitConcurrency,

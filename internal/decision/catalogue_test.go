@@ -133,6 +133,7 @@ func TestPublishedCodes(t *testing.T) {
 		subscription.missing:403 subscription.pending:403 subscription.rejected:403 subscription.suspended:403
 		subscription.revoked:403 subscription.expired:403 subscription.unavailable:503
 		authz.scope_insufficient:403 authz.permission_missing:403 authz.not_owner:403 authz.forbidden:403 authz.unavailable:503
+		authz.not_permitted:403 authz.input_unusable:400
 		limit.rate:429 limit.concurrency:429 limit.quota:429 limit.budget:402 limit.unavailable:503
 		schema.media_type:415 schema.body:422 schema.parameter:400
 		guardrail.model_unknown:404 guardrail.model_not_allowed:403 guardrail.blocked:403 guardrail.unpriced:403

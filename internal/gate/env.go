@@ -17,6 +17,8 @@ type Env struct {
 	Credentials Credentials
 	// KeySets has the keys of token issuers; nil: there is no way to get any.
 	KeySets KeySets
+	// Asker asks other systems; nil: there is no way to.
+	Asker Asker
 	// Dry says that nothing may be spent or written: Counters peek, and upstream state is read only.
 	Dry bool
 }

@@ -19,6 +19,7 @@ type Document struct {
 	Models         map[string]Model    `json:"models,omitempty"` // what callers may name as "model"
 	APIs           []API               `json:"apis,omitempty"`
 	FloodGuard     []Limit             `json:"flood_guard,omitempty"` // limits mounted before authn, by address
+	Policies       []Policies          `json:"policies,omitempty"`    // Cedar policies about every API
 
 	origin *origin // where Parse read it; nil for a document made otherwise
 }
@@ -237,6 +238,7 @@ type Version struct {
 	CSRF           *CSRF       `json:"csrf,omitempty"` // default: off; for callers known by a cookie
 	Limits         []Limit     `json:"limits,omitempty"`
 	WAF            *WAF        `json:"waf,omitempty"`        // default: off
+	Authz          *Authz      `json:"authz,omitempty"`      // policies and ownership
 	Operations     []Operation `json:"operations,omitempty"` // an llm API has its own
 	LLM            *LLM        `json:"llm,omitempty"`        // for kind llm
 	Shadow         []string    `json:"shadow,omitempty"`     // gates that only report
@@ -262,6 +264,7 @@ type Operation struct {
 	CSRF       *CSRF    `json:"csrf,omitempty"`   // in place of the version's
 	Limits     []Limit  `json:"limits,omitempty"` // besides those of the version
 	WAF        *WAF     `json:"waf,omitempty"`    // changes what the version says
+	Authz      *Authz   `json:"authz,omitempty"`  // adds to what the version says
 	Upstream   string   `json:"upstream,omitempty"`
 	BodyBytes  int64    `json:"body_bytes,omitempty"` // tighter or wider than the listener's
 	Shadow     []string `json:"shadow,omitempty"`

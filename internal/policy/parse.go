@@ -62,7 +62,14 @@ func ParseFiles(paths ...string) (*Document, error) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	return parseAll(sources)
+	doc, err := parseAll(sources)
+	if err == nil {
+		err = doc.readTexts()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return doc, nil
 }
 
 func filesOf(p string) ([]string, error) {

@@ -35,6 +35,7 @@ func Compile(doc *policy.Document, generation uint64, d Deps) (*Snapshot, error)
 	b := &builder{doc: doc, deps: d}
 	b.checkDocument()
 	b.compileShared()
+	b.compileRules()
 	b.compileAPIs()
 	router, problems := route.Compile(b.entries)
 	b.problems = append(b.problems, problems...)
@@ -57,6 +58,7 @@ type builder struct {
 
 	resolver  *ip.Resolver
 	roles     *authz.Roles
+	rules     *rulebook // nil without attribute rules
 	plans     map[string]*gate.Plan
 	models    map[string]*gate.Model
 	upstreams map[string]gate.Upstream

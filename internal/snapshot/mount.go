@@ -102,14 +102,21 @@ func (b *builder) mountAuthz(o *operation) gate.Gate {
 			b.problem(at+"/scopes/"+strconv.Itoa(i), `use visible characters other than " and \`, "%q is no scope (RFC 6749 section 3.3)", s)
 		}
 	}
-	if o.open || o.permission == "" && len(o.scopes) == 0 {
+	if b.rules == nil && (o.open || o.permission == "" && len(o.scopes) == 0) {
 		return nil
 	}
 	rule := &decision.Rule{ID: o.id + "#permission", Pointer: at + "/permission"}
 	if o.permission == "" {
 		rule = &decision.Rule{ID: o.id + "#scopes", Pointer: at + "/scopes"}
 	}
-	return authz.New(authz.Config{Roles: b.roles, Permission: o.permission, Scopes: o.scopes, Title: o.op.Title, Rule: rule})
+	if o.permission == "" && len(o.scopes) == 0 {
+		rule = &decision.Rule{ID: o.id + "#authz", Pointer: o.pointer}
+	}
+	c := authz.Config{Roles: b.roles, Permission: o.permission, Scopes: o.scopes, Title: o.op.Title, Rule: rule}
+	if b.rules != nil {
+		return b.ruled(o, c)
+	}
+	return authz.New(c)
 }
 
 func scopeToken(s string) bool {

@@ -133,7 +133,7 @@ var facts = map[string][2]string{
 	"nbf": {"2026-03-04T12:30:00Z"}, "kid": {"", "2026-02"}, "issuer": {"https://id.example.com", "https://other.example"}, "audience": {"orders", "stock"},
 	"dependency": {"the directory", "it is not loaded yet"}, "tenant": {"acme"}, "application": {"shop-web"}, "api": {"orders"}, "subscription": {"s_51"},
 	"scope": {"orders:write", "orders:read"}, "permission": {"orders:create"}, "action": {"create orders"}, "holders": {" (order-writer has it)"},
-	"rule": {"no-exports"}, "per": {" per minute"}, "period": {"day"}, "retry": {"12 seconds"}, "name": {"burst"}, "resets": {"2026-03-05T00:00:00Z"},
+	"rule": {"no-exports"}, "permit": {"orders/own-region at orders:3:1"}, "input": {"the body", "it has the member \"owner\" twice"}, "expected": {"JSON in which no name stands twice"}, "per": {" per minute"}, "period": {"day"}, "retry": {"12 seconds"}, "name": {"burst"}, "resets": {"2026-03-05T00:00:00Z"},
 	"type": {"application/json", "text/plain"}, "pointer": {"/items/0/quantity"}, "parameter": {"limit"}, "model": {"", "gpt-9"}, "upstream": {"orders"},
 	"target": {"http://10.0.3.7:9001"}, "targets": {"2 of 2 are out"}, "until": {"2026-03-04T12:00:05Z"}, "phase": {"first byte"},
 	"status": {"403"},
@@ -168,7 +168,7 @@ var special = map[string][2]string{
 }
 
 // operatorOnly are facts that gates keep with the operator.
-var operatorOnly = []string{"address", "range", "peer", "field", "rules", "score", "variable", "check", "dependency", "kid", "subscription", "target", "targets", "reference", "nearest", "fix"}
+var operatorOnly = []string{"address", "range", "peer", "field", "rules", "score", "variable", "check", "dependency", "kid", "subscription", "target", "targets", "reference", "nearest", "permit", "fix"}
 
 var placeholder = regexp.MustCompile(`\{([a-z]+)(?:\.got)?\|`)
 
