@@ -37,6 +37,12 @@ func realWorld(t testing.TB, target string, change ...func(*policy.Listener)) *w
 			},
 		}}}},
 	}
+	return serving(t, doc, change...)
+}
+
+// serving is an edge with the real gates and the real forwarder under a document.
+func serving(t testing.TB, doc *policy.Document, change ...func(*policy.Listener)) *world {
+	t.Helper()
 	pools := forward.NewPools(forward.PoolOptions{})
 	t.Cleanup(pools.Close)
 	prepared, err := pools.Prepare(doc.Upstreams, nil)

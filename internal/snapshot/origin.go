@@ -65,13 +65,22 @@ func (b *builder) originGate(o *operation, r originRules) *origin.Gate {
 			ask = append(ask, h)
 		}
 		c.CORS, problems = origin.CompileCORS(r.cors, &decision.Rule{ID: r.corsID, Pointer: r.corsAt}, ask...)
-		b.problems = append(b.problems, problems...)
+		b.problemsOnce(problems)
 	}
 	if r.csrf != nil {
 		c.CSRF, problems = origin.CompileCSRF(r.csrf, &decision.Rule{ID: r.csID, Pointer: r.csrfAt}, b.deps.Secret)
-		b.problems = append(b.problems, problems...)
+		b.problemsOnce(problems)
 	}
 	return origin.New(c)
+}
+
+// problemsOnce takes over problems of rules that several operations are compiled with.
+func (b *builder) problemsOnce(list policy.Problems) {
+	for _, p := range list {
+		if !slices.Contains(b.problems, p) {
+			b.problems = append(b.problems, p)
+		}
+	}
 }
 
 // noCORS reports whether CORS is off, by silence or by a none that stands alone.
