@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"time"
 
@@ -22,8 +23,41 @@ const fewest = 8
 const (
 	insertRecord = `INSERT INTO records (id, tenant, api, operation, application, key_id, reason, gate, outcome, origin, model, status, path, detail)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
-	insertBlock = `INSERT INTO blocks (last, number, ids, words, rows) VALUES (?, ?, ?, ?, ?)`
+	insertBlock  = `INSERT INTO blocks (last, number, ids, words, rows) VALUES (?, ?, ?, ?, ?)`
+	selectBlocks = `SELECT number, ids FROM blocks WHERE last >= ? AND last < ?`
+	selectRows   = `SELECT id FROM records WHERE id BETWEEN ? AND ? ORDER BY id`
 )
+
+// appending is the statements of appending, prepared.
+type appending struct{ insert, pack, blocks, rows *sql.Stmt }
+
+func prepareAppending(ctx context.Context, db *sql.DB) (a appending, err error) {
+	for _, s := range []struct {
+		to   **sql.Stmt
+		text string
+	}{{&a.insert, insertRecord}, {&a.pack, insertBlock}, {&a.blocks, selectBlocks}, {&a.rows, selectRows}} {
+		if *s.to, err = db.PrepareContext(ctx, s.text); err != nil {
+			a.close()
+			return appending{}, err
+		}
+	}
+	return a, nil
+}
+
+// in returns the statements as part of a transaction.
+func (a *appending) in(ctx context.Context, t *sql.Tx) appending {
+	return appending{t.StmtContext(ctx, a.insert), t.StmtContext(ctx, a.pack), t.StmtContext(ctx, a.blocks), t.StmtContext(ctx, a.rows)}
+}
+
+func (a *appending) close() error {
+	var errs []error
+	for _, s := range []*sql.Stmt{a.insert, a.pack, a.blocks, a.rows} {
+		if s != nil {
+			errs = append(errs, s.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // ordinary reports whether a record may lie in a block: one that nobody looks for by its reason, outcome or gate, and that has
 // nothing a block has no place for.
@@ -75,7 +109,7 @@ type place struct {
 }
 
 // append writes records, in the order of their ids, and returns how many of them were not there before.
-func (b *batch) append(ctx context.Context, t *sql.Tx, insert, pack *sql.Stmt, records []record.Record) (added int64, err error) {
+func (b *batch) append(ctx context.Context, does *appending, records []record.Record) (added int64, err error) {
 	defer func() { clear(b.cluster[:cap(b.cluster)]); clear(b.packed[:cap(b.packed)]) }() // the batch is not ours to keep
 	b.order = b.order[:0]
 	for i := range records {
@@ -85,9 +119,6 @@ func (b *batch) append(ctx context.Context, t *sql.Tx, insert, pack *sql.Stmt, r
 	slices.SortFunc(b.order, func(x, y place) int {
 		return cmp.Or(cmp.Compare(x.hi, y.hi), cmp.Compare(x.lo, y.lo), cmp.Compare(x.at, y.at))
 	})
-	insert, pack = t.StmtContext(ctx, insert), t.StmtContext(ctx, pack)
-	defer insert.Close()
-	defer pack.Close()
 	for start := 0; start < len(b.order); {
 		from := b.order[start].hi >> 16 // milliseconds
 		b.cluster = b.cluster[:0]
@@ -98,7 +129,7 @@ func (b *batch) append(ctx context.Context, t *sql.Tx, insert, pack *sql.Stmt, r
 			}
 			b.cluster = append(b.cluster, &records[b.order[end].at])
 		}
-		n, err := b.appendCluster(ctx, t, insert, pack)
+		n, err := b.appendCluster(ctx, does)
 		added += n
 		if err != nil {
 			return added, err
@@ -109,11 +140,11 @@ func (b *batch) append(ctx context.Context, t *sql.Tx, insert, pack *sql.Stmt, r
 }
 
 // appendCluster writes records that are close in time: ordinary ones as a block if they are enough, all others as rows.
-func (b *batch) appendCluster(ctx context.Context, t *sql.Tx, insert, pack *sql.Stmt) (added int64, err error) {
+func (b *batch) appendCluster(ctx context.Context, does *appending) (added int64, err error) {
 	if len(b.cluster) == 0 {
 		return 0, nil
 	}
-	if err := b.forgetBlocks(ctx, t); err != nil {
+	if err := b.forgetBlocks(ctx, does); err != nil {
 		return 0, err
 	}
 	many := 0
@@ -123,7 +154,7 @@ func (b *batch) appendCluster(ctx context.Context, t *sql.Tx, insert, pack *sql.
 		}
 	}
 	if many >= fewest {
-		if err := b.forgetRows(ctx, t); err != nil {
+		if err := b.forgetRows(ctx, does); err != nil {
 			return 0, err
 		}
 	}
@@ -134,7 +165,7 @@ func (b *batch) appendCluster(ctx context.Context, t *sql.Tx, insert, pack *sql.
 			continue
 		}
 		b.detail = appendDetail(b.detail[:0], x)
-		res, err := insert.ExecContext(ctx, x.ID[:], x.Tenant, x.API, x.Operation, x.Application, x.Key, x.Reason, x.Gate,
+		res, err := does.insert.ExecContext(ctx, x.ID[:], x.Tenant, x.API, x.Operation, x.Application, x.Key, x.Reason, x.Gate,
 			x.Outcome, x.Origin, x.Model, x.Status, x.Path, string(b.detail))
 		if err != nil {
 			return added, err
@@ -149,16 +180,16 @@ func (b *batch) appendCluster(ctx context.Context, t *sql.Tx, insert, pack *sql.
 		return added, err
 	}
 	last := block.ID(block.Len() - 1)
-	if _, err := pack.ExecContext(ctx, last[:], block.Len(), block.IDs, block.Words, block.Rows); err != nil {
+	if _, err := does.pack.ExecContext(ctx, last[:], block.Len(), block.IDs, block.Words, block.Rows); err != nil {
 		return added, err
 	}
 	return added + int64(len(b.packed)), nil
 }
 
 // forgetBlocks drops from the cluster what is in a block already.
-func (b *batch) forgetBlocks(ctx context.Context, t *sql.Tx) error {
+func (b *batch) forgetBlocks(ctx context.Context, does *appending) error {
 	first, until := b.cluster[0].ID, beyond(b.cluster[len(b.cluster)-1].ID)
-	rows, err := t.QueryContext(ctx, `SELECT number, ids FROM blocks WHERE last >= ? AND last < ?`, first[:], until[:])
+	rows, err := does.blocks.QueryContext(ctx, first[:], until[:])
 	if err != nil {
 		return err
 	}
@@ -178,12 +209,12 @@ func (b *batch) forgetBlocks(ctx context.Context, t *sql.Tx) error {
 }
 
 // forgetRows drops from the cluster what is in a row already.
-func (b *batch) forgetRows(ctx context.Context, t *sql.Tx) error {
+func (b *batch) forgetRows(ctx context.Context, does *appending) error {
 	if len(b.cluster) == 0 {
 		return nil
 	}
 	first, last := b.cluster[0].ID, b.cluster[len(b.cluster)-1].ID
-	rows, err := t.QueryContext(ctx, `SELECT id FROM records WHERE id BETWEEN ? AND ? ORDER BY id`, first[:], last[:])
+	rows, err := does.rows.QueryContext(ctx, first[:], last[:])
 	if err != nil {
 		return err
 	}

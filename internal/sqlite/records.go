@@ -20,11 +20,10 @@ type Records struct {
 	read     *sql.DB
 	readOnly bool
 
-	mu     sync.Mutex // held while appending or trimming
-	insert *sql.Stmt
-	pack   *sql.Stmt
-	count  int64 // records kept; -1 until they were counted
-	batch  batch
+	mu    sync.Mutex // held while appending or trimming
+	does  appending
+	count int64 // records kept; -1 until they were counted
+	batch batch
 }
 
 var _ store.Records = (*Records)(nil)
@@ -47,10 +46,7 @@ func openRecords(ctx context.Context, file string, opts Options) (_ *Records, er
 	}
 	r.reader = reader{q: r.read, file: file}
 	if !opts.ReadOnly {
-		if r.insert, err = r.write.PrepareContext(ctx, insertRecord); err != nil {
-			return nil, explain(file, "prepare", err)
-		}
-		if r.pack, err = r.write.PrepareContext(ctx, insertBlock); err != nil {
+		if r.does, err = prepareAppending(ctx, r.write); err != nil {
 			return nil, explain(file, "prepare", err)
 		}
 	}
@@ -61,11 +57,7 @@ func (r *Records) close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var errs []error
-	for _, s := range []*sql.Stmt{r.insert, r.pack} {
-		if s != nil {
-			errs = append(errs, s.Close())
-		}
-	}
+	errs = append(errs, r.does.close())
 	for _, db := range []*sql.DB{r.read, r.write} {
 		if db != nil {
 			errs = append(errs, db.Close())
@@ -90,7 +82,9 @@ func (r *Records) AppendRecords(ctx context.Context, records []record.Record) er
 	}
 	defer t.Rollback()
 	// A batch is short: it ends with the transaction, which ctx ends, and is spared the driver's watch over every statement.
-	added, err := r.batch.append(context.WithoutCancel(ctx), t, r.insert, r.pack, records)
+	does := r.does.in(ctx, t)
+	defer does.close()
+	added, err := r.batch.append(context.WithoutCancel(ctx), &does, records)
 	if err != nil {
 		return r.fault("append records", err)
 	}
