@@ -22,6 +22,8 @@ const (
 // memory is where the strings and slices of records come from. Whoever fills a record holds its lock.
 type memory struct {
 	text     arena
+	host     usual
+	agent    usual
 	names    slab[record.Name]
 	steps    slab[record.Step]
 	facts    slab[decision.Fact]
@@ -41,9 +43,9 @@ func fill(r *record.Record, x *gate.Exchange, generation uint64, fields bool, m 
 	*r = record.Record{
 		ID: x.ID, Time: x.Started.UTC(), Generation: generation,
 		Method: word(a, x.Method, maxMethod), Scheme: word(a, x.Scheme, maxMethod), Proto: word(a, x.Proto, maxMethod),
-		Host: a.bounded(redactText(x.Host), maxHost), Query: a.bounded(redactQuery(x.RawQuery), maxQuery),
+		Host: m.host.text(a, x.Host, maxHost), Query: a.bounded(redactQuery(x.RawQuery), maxQuery),
 		Client: a.addr(x.Client), Peer: a.addrPort(x.Peer),
-		Agent:   a.bounded(redactText(x.Header.Get("User-Agent")), maxAgent),
+		Agent:   m.agent.text(a, x.Header.Get("User-Agent"), maxAgent),
 		BytesIn: x.Result.BytesIn, BytesOut: x.Result.BytesOut,
 
 		Application: a.keep(x.Principal.Application.ID), Key: a.keep(x.Principal.Key.ID),

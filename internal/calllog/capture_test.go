@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"postern/internal/decision"
 	"postern/internal/gate"
@@ -194,5 +195,26 @@ func TestHostileSizesAreBounded(t *testing.T) {
 	small.Result.Status = 500
 	if r := capture(small); len(r.Fields) != maxFields {
 		t.Errorf("%d fields, want %d", len(r.Fields), maxFields)
+	}
+}
+
+func TestUsualTextsAreKeptOnceAndSecretsNever(t *testing.T) {
+	var u usual
+	var a arena
+	secret := "agent/1 sk-" + strings.Repeat("a1", 12)
+	for range 3 {
+		for _, s := range []string{"curl/8", "wget/1", "", "curl/8", secret, strings.Repeat("x", 40)} {
+			want := new(arena).bounded(redactText(s), 32)
+			if got := u.text(&a, strings.Clone(s), 32); got != want {
+				t.Errorf("%q became %q, want %q", s, got, want)
+			}
+		}
+	}
+	view := []byte("curl/9")
+	kept := u.text(&a, unsafe.String(&view[0], len(view)), 32)
+	again := u.text(&a, unsafe.String(&view[0], len(view)), 32)
+	copy(view, "XXXXXX")
+	if kept != "curl/9" || again != "curl/9" || unsafe.StringData(kept) != unsafe.StringData(again) {
+		t.Errorf("%q and %q", kept, again)
 	}
 }

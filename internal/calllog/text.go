@@ -99,3 +99,20 @@ func (s *slab[T]) take(n int) []T {
 	s.chunk = s.chunk[:at+n]
 	return s.chunk[at : at+n : at+n]
 }
+
+// usual remembers texts of a field that needed no change, since most calls have one of a few: they are neither looked
+// through for secrets nor copied again.
+type usual struct{ kept [8]string }
+
+// text returns what a record keeps of s: redacted, bounded, and a string of its own.
+func (u *usual) text(a *arena, s string, most int) string {
+	k := &u.kept[len(s)%len(u.kept)]
+	if s == *k {
+		return *k
+	}
+	kept := a.bounded(redactText(s), most)
+	if kept == s {
+		*k = kept
+	}
+	return kept
+}
