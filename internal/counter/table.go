@@ -27,6 +27,7 @@ type table struct {
 }
 
 const (
+	few        = 64 // entries that nobody minds
 	steps      = 4  // of the hand for each new entry
 	stepsFull  = 64 // when there is no room
 	quotaGrace = int64(5 * time.Minute)
@@ -46,7 +47,9 @@ func (t *table) find(hash uint64, k *key) *entry {
 // give way, so that nobody gets a count forgotten by making up others.
 func (t *table) add(hash uint64, k *key, now time.Time) *entry {
 	ns := now.UnixNano()
-	t.sweep(steps, ns, quotaGrace)
+	if len(t.ring) >= few { // a counter that is dropped too soon is only made anew, again and again
+		t.sweep(steps, ns, quotaGrace)
+	}
 	if len(t.ring) >= t.most {
 		t.sweep(stepsFull, ns, 0)
 	}
