@@ -260,7 +260,9 @@ func (s *Server) finish(cl *call, w engineSink, sh *shard) {
 	if x.Result.BytesIn == 0 {
 		x.Result.BytesIn = cl.body.taken
 	}
-	x.Result.Done = elapsed(x)
+	if !x.Verdict.Passed() || x.Result.Done == 0 { // otherwise the forwarder has just looked at the clock
+		x.Result.Done = elapsed(x)
+	}
 	if x.Op != nil {
 		x.Op.Chain.Settle(context.Background(), x, x.Usage)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"postern/internal/decision"
+	"postern/internal/forward"
 	"postern/internal/gate"
 	"postern/internal/header"
 	"postern/internal/http1"
@@ -88,6 +89,7 @@ func (s *source) Read(p []byte) (int, error) {
 	switch c.phase {
 	case phaseIdle:
 		c.readBy.extend(c.setRead, c.set.idle)
+		forward.StandAside() // in a crowd the next request is there by then: no read that fails, and no wait
 	case phaseHead:
 		// The first read of a head usually brings all of it. Only when there is a second one the clock starts, and it does
 		// not start again with each byte: a client that sends a byte now and then (slowloris) has the same time as others.

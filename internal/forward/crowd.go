@@ -24,7 +24,7 @@ var everybody = newCrowd(runtime.GOMAXPROCS(0))
 type crowd struct {
 	moves  atomic.Uint32 // requests that came here, or went on after they had stood aside
 	period atomic.Uint32 // one in so many stands aside; a power of two
-	enough uint32 // so many moves of others are more than chance
+	enough uint32        // so many moves of others are more than chance
 }
 
 // rarest is how seldom it is tried whether standing aside pays.

@@ -117,8 +117,9 @@ type call struct {
 	status int             // received
 	sinkIs error           // what the sink said when it failed
 
-	leave    permit // of the attempt under way
-	trialled bool   // it was a trial and has been reported
+	ended    time.Time // of the last attempt
+	leave    permit    // of the attempt under way
+	trialled bool      // it was a trial and has been reported
 }
 
 func (c *call) reset() {
@@ -220,6 +221,7 @@ func (c *call) trial(status int) {
 
 func (c *call) note(t *target, f *fault, start time.Time) {
 	p, end := t.pool, c.now()
+	c.ended = end
 	a := gate.Attempt{Target: t.name, Took: end.Sub(start)}
 	if f != nil {
 		a.Reason, a.Fault = f.reason, f.Error()
@@ -304,7 +306,7 @@ func (c *call) repeats(status int) bool {
 func (c *call) passed() decision.Verdict {
 	r := &c.x.Result
 	r.Origin = gate.FromUpstream
-	r.Done = c.now().Sub(c.x.Started)
+	r.Done = c.ended.Sub(c.x.Started)
 	return decision.Pass(nil)
 }
 
