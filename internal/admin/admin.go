@@ -131,6 +131,7 @@ func (s *Server) registerAll() {
 	s.registerTenants()
 	s.registerApplications()
 	s.registerKeys()
+	s.registerCredentials()
 	s.registerSubscriptions()
 	s.registerUsers()
 	s.registerTokens()

@@ -80,6 +80,11 @@ var table = map[string]access{
 	"revoke-key":            {revokeKeys, tenant},
 	"rotate-key":            {writeDirectory, tenant},
 
+	"list-application-credentials": {readDirectory, tenant},
+	"create-credential":            {writeDirectory, tenant},
+	"get-credential":               {readDirectory, tenant},
+	"revoke-credential":            {revokeKeys, tenant},
+
 	"list-subscriptions":   {readDirectory, tenant},
 	"create-subscription":  {writeDirectory, tenant},
 	"get-subscription":     {readDirectory, tenant},
