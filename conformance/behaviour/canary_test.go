@@ -71,6 +71,10 @@ func TestCanaries(t *testing.T) {
 	send("/orders", "{}", 401, "Authorization", "Bearer "+bearer)
 	send("/orders", "{}", 401, "X-API-Key", key+"x")
 	send("/orders/"+key, "{}", 404, "X-API-Key", key)
+	send("/orders?api_key="+key+"&x=1", "{}", 200, "X-API-Key", key)
+	send("/orders?x="+strings.Replace(key, "_", "%5F", 1), "{}", 200, "Authorization", "Bearer "+key)
+	send("/nowhere/"+key, "{}", 404)
+	send("/nowhere/"+strings.Replace(key, "_", "%5f", 1)+"/x", "{}", 404)
 	send("/nowhere?access_token="+token, "{}", 404, "Cookie", "session="+cookie)
 	send("/orders?access_token="+token+"&password="+token, "{}", 200, "X-API-Key", key, "Cookie", "session="+cookie)
 	for _, trace := range traces {

@@ -33,6 +33,7 @@ type request2 struct {
 	fields  []field2 // after the pseudo-headers
 	before  []field2 // before them
 	body    string
+	late    string // a second piece of the body, after a pause
 	trailer []field2
 	// want: "refused" (a reset, a GOAWAY or a 4xx, and nothing at the origin), or the target that reaches the origin.
 	want string
@@ -50,7 +51,10 @@ func requests2() []request2 {
 		{name: "te: trailers", method: "GET", path: "/open/a", fields: []field2{{"te", "trailers"}}, want: "/open/a"},
 		{name: "several cookies", method: "GET", path: "/open/a", fields: []field2{{"cookie", "a=b"}, {"cookie", "c=d"}}, want: "/open/a", has: []string{"Cookie: a=b; c=d"}},
 		{name: "length that agrees, twice", method: "POST", path: "/open/a", body: "hello", fields: []field2{{"content-length", "5"}, {"content-length", "5"}}, want: "refused"},
-		{name: "authority and host that disagree", method: "GET", path: "/open/a", fields: []field2{{"host", "private.test"}}, want: "refused"},
+		{name: "host that disagrees with the authority", method: "GET", path: "/open/a", fields: []field2{{"host", "private.test"}}, want: "refused"},
+		{name: "host that agrees with the authority", method: "GET", path: "/open/a", fields: []field2{{"host", "gw.test"}}, want: "/open/a"},
+		{name: "host without an authority", method: "GET", path: "/open/a", without: ":authority", fields: []field2{{"host", "gw.test"}}, want: "/open/a"},
+		{name: "empty query", method: "GET", path: "/open/a?", want: "/open/a?"},
 		{name: "two hosts", method: "GET", path: "/open/a", fields: []field2{{"host", "gw.test"}, {"host", "private.test"}}, want: "refused"},
 		{name: "no authority", method: "GET", path: "/open/a", without: ":authority", want: "refused"},
 		{name: "no path", method: "GET", path: "/open/a", without: ":path", want: "refused"},
@@ -68,7 +72,12 @@ func requests2() []request2 {
 	for _, v := range []string{"0", "4", "6", "44", "+5", "-5", "5, 5", "5,6", "0x5", "five", "", "99999999999999999999", "5\r\nX: y", " 5", "5 "} {
 		all = append(all, request2{name: fmt.Sprintf("H2.CL %q", v), method: "POST", path: "/open/a", body: "hello", fields: []field2{{"content-length", v}}, want: "any"})
 	}
-	all = append(all, request2{name: "H2.CL with a request behind it", method: "POST", path: "/open/a", body: hidden, fields: []field2{{"content-length", "0"}}, want: "refused"})
+	all = append(all,
+		request2{name: "H2.CL with a request behind it", method: "POST", path: "/open/a", body: hidden, fields: []field2{{"content-length", "0"}}, want: "refused"},
+		request2{name: "H2.CL with a request behind the body", method: "POST", path: "/open/a", body: "hello", late: hidden, fields: []field2{{"content-length", "5"}}, want: "refused"},
+		request2{name: "H2.CL in two pieces", method: "POST", path: "/open/a", body: "hel", late: "lo", fields: []field2{{"content-length", "5"}}, want: "/open/a"},
+		request2{name: "H2.CL without a body", method: "POST", path: "/open/a", fields: []field2{{"content-length", "5"}}, want: "refused"},
+		request2{name: "H2.CL that no number has, without a body", method: "POST", path: "/open/a", fields: []field2{{"content-length", "five"}}, want: "refused"})
 	for _, v := range []string{"chunked", "Chunked", "identity", "gzip, chunked", " chunked", "chunked ", "x", ""} {
 		all = append(all, request2{name: fmt.Sprintf("H2.TE %q", v), method: "POST", path: "/open/a", body: "0\r\n\r\n" + hidden, fields: []field2{{"transfer-encoding", v}}, want: "any"})
 	}
@@ -129,7 +138,11 @@ func converse2(address string, r request2) (status string, err error) {
 	err = f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: r.body == "" && r.trailer == nil})
 	if err == nil && r.body != "" {
 		time.Sleep(pause) // a gateway that takes the head's word for the length has forwarded by then
-		err = f.WriteData(1, r.trailer == nil, []byte(r.body))
+		err = f.WriteData(1, r.trailer == nil && r.late == "", []byte(r.body))
+	}
+	if err == nil && r.late != "" {
+		time.Sleep(pause)
+		err = f.WriteData(1, r.trailer == nil, []byte(r.late))
 	}
 	if err == nil && r.trailer != nil {
 		block.Reset()
@@ -221,8 +234,8 @@ func TestDowngrade(t *testing.T) {
 
 // judgeDowngraded checks that what arrived is what was sent, and nothing that HTTP/2 may not carry.
 func judgeDowngraded(t *testing.T, q request2, m origin.Message) {
-	if m.Method != q.method || m.Body != q.body {
-		t.Errorf("the origin received %s with the body %q, sent were %s and %q", m.Method, m.Body, q.method, q.body)
+	if m.Method != q.method || m.Body != q.body+q.late {
+		t.Errorf("the origin received %s with the body %q, sent were %s and %q", m.Method, m.Body, q.method, q.body+q.late)
 	}
 	for _, f := range Surplus(m) {
 		t.Errorf("the origin received a hop-by-hop field: %s", f)

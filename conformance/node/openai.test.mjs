@@ -47,6 +47,12 @@ test("models.list", async () => {
   assert.ok(!ids.includes("vendor-large"), ids.join());
 });
 
+test("models.retrieve", async () => {
+  const m = await good.models.retrieve("fast");
+  assert.deepEqual([m.id, m.object, m.owned_by], ["fast", "model", "conformance"]);
+  await rejects(good.models.retrieve("some/model:none"), OpenAI.NotFoundError, 404, "guardrail.model_unknown", /some\/model:none/);
+});
+
 test("chat.completions.create", async () => {
   const { data, response } = await good.chat.completions.create(say("fast", "hello")).withResponse();
   assert.equal(data.choices[0].message.content, "echo: hello");

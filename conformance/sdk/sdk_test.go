@@ -95,6 +95,14 @@ func (w *world) models(ctx context.Context, t *testing.T) {
 	if _, there := names["vendor-large"]; there {
 		t.Errorf("models: %v: the provider's own name is nobody's business", names)
 	}
+	one, err := c.Models.Get(ctx, "fast")
+	if err != nil || one.ID != "fast" || one.OwnedBy != "conformance" {
+		t.Errorf("retrieved %+v: %v", one, err)
+	}
+	var refused *openai.Error
+	if _, err := c.Models.Get(ctx, "some/model:none"); !errors.As(err, &refused) || refused.StatusCode != 404 || refused.Code != "guardrail.model_unknown" {
+		t.Errorf("an unknown model: %v", err)
+	}
 }
 
 func (w *world) completion(ctx context.Context, t *testing.T) {
