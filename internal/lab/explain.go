@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/netip"
@@ -36,8 +35,12 @@ type Explanation struct {
 	Sentence       string `json:"sentence"` // the whole in a sentence or two
 
 	Remedies []Remedy `json:"remedies,omitempty"`
-	Gates    []Row    `json:"gates"` // an operator sees all of them, others those that concern them
-	Notes    []string `json:"notes,omitempty"`
+	// Now is what becomes of the same request at the time of asking, when it was refused: allowed, refused, answered or unknown.
+	Now    string   `json:"now,omitempty"`
+	Fixes  []Fix    `json:"fixes,omitempty"`      // what would let it pass now, smallest first; see Prover
+	WhyNot string   `json:"why_no_fix,omitempty"` // why there is none
+	Gates  []Row    `json:"gates"`                // an operator sees all of them, others those that concern them
+	Notes  []string `json:"notes,omitempty"`
 
 	// For operators only.
 	Client      string           `json:"client,omitempty"`
@@ -71,8 +74,12 @@ func WithKeys(key func(ctx context.Context, id string) (directory.Key, error)) E
 	return func(e *explainer) { e.key = key }
 }
 
+// WithProof adds to the explanation of a refusal what would let the request pass now.
+func WithProof(p *Prover) ExplainOption { return func(e *explainer) { e.prove = p } }
+
 type explainer struct {
 	key   func(ctx context.Context, id string) (directory.Key, error)
+	prove *Prover
 	notes []string
 }
 
@@ -97,15 +104,23 @@ func Explain(ctx context.Context, rec record.Record, snap *snapshot.Snapshot, en
 	if snap.Generation != rec.Generation {
 		e.notes = append(e.notes, fmt.Sprintf("generation %d, which judged the call, is not at hand; gates that did not run then are asked under generation %d", rec.Generation, snap.Generation))
 	}
-	now := e.rerun(ctx, rec, snap, env)
+	w, a := e.rerun(ctx, rec, snap, env)
+	var now []Row
+	if a != nil {
+		now = a.rows()
+	}
 	out.Gates = e.combine(rec, snap, now)
 	verdict := e.recorded(rec, out.Gates, now)
 	out.tell(rec, verdict, asker)
+	if e.prove != nil && a != nil && rec.Outcome == "refused" {
+		e.proveRecorded(ctx, rec, &out, w, a, asker)
+	}
 	if asker == decision.ToOperator {
 		out.Client, out.Tenant, out.Application, out.Key = rec.Client, rec.Tenant, rec.Application, rec.Key
 		out.Rule, out.Pointer, out.Target, out.Fault, out.Attempts = rec.Rule, rec.Pointer, rec.Target, rec.Fault, rec.Attempts
 	} else {
 		out.cut(asker)
+		out.Fixes = cutFixes(out.Fixes, asker)
 	}
 	out.Notes = e.notes
 	return out
@@ -124,7 +139,7 @@ func recordedURL(rec record.Record) string {
 }
 
 // rerun asks every gate again. The result is nil when the record does not hold enough to build a request.
-func (e *explainer) rerun(ctx context.Context, rec record.Record, snap *snapshot.Snapshot, env *gate.Env) []Row {
+func (e *explainer) rerun(ctx context.Context, rec record.Record, snap *snapshot.Snapshot, env *gate.Env) (*world, *asked) {
 	req := Request{Method: rec.Method, URL: recordedURL(rec), BodyUnknown: rec.BytesIn > 0}
 	for _, f := range rec.Fields {
 		req.Header = append(req.Header, header.Field{Name: f.Name, Value: f.Value})
@@ -135,30 +150,25 @@ func (e *explainer) rerun(ctx context.Context, rec record.Record, snap *snapshot
 			peer = netip.AddrPortFrom(a, 0)
 		}
 	}
-	x, err := exchange(req, peer)
+	dry, blind := dryEnv(env)
+	w := newWorld(still(situation{snap: snap, env: dry, blind: blind, req: req, peer: peer, id: rec.ID}))
+	e.asRecorded(ctx, rec, w, env != nil && env.Directory != nil)
+	a, err := w.run(ctx, nil)
 	if err != nil {
 		e.notes = append(e.notes, "the record does not hold enough of the request to ask the other gates")
-		return nil
+		return nil, nil
 	}
-	var copied gate.Env
-	if env != nil {
-		copied = *env
-	}
-	e.asRecorded(ctx, rec, x, &copied)
-	dry, blind := dryEnv(&copied)
-	x.Env, x.Started, x.ID = dry, dry.Now(), rec.ID
-	snap.Judge(ctx, x, gate.Exhaust)
-	return rows(snap, x.Trace.Steps(), blind)
+	return w, a
 }
 
 // asRecorded lets authn find the caller that the record names. Records keep credentials out, so a stand-in takes the place
-// of the redacted one, and a directory that knows the stand-in lies over the real one. Nothing else of the key is assumed:
-// its scopes, expiry and revocation are those of today.
-func (e *explainer) asRecorded(ctx context.Context, rec record.Record, x *gate.Exchange, env *gate.Env) {
+// of the redacted one, and the directory knows the stand-in. Nothing else of the key is assumed: its scopes, expiry and
+// revocation are those of today.
+func (e *explainer) asRecorded(ctx context.Context, rec record.Record, w *world, directed bool) {
 	if rec.Key == "" {
 		return
 	}
-	if e.key == nil || env.Directory == nil {
+	if e.key == nil || !directed {
 		e.notes = append(e.notes, "who called is in the record, but the key cannot be looked up here; what depends on it is unknown")
 		return
 	}
@@ -167,13 +177,10 @@ func (e *explainer) asRecorded(ctx context.Context, rec record.Record, x *gate.E
 		e.notes = append(e.notes, fmt.Sprintf("the key %s is no longer there; what depends on it is unknown", rec.Key))
 		return
 	}
-	text, err := directory.NewKeyText(bytes.NewReader(bytes.Repeat(rec.ID[:], 64)))
-	if err != nil {
-		return
-	}
+	text := standIn(key.ID)
 	replaced := false
-	for i := range x.Header {
-		f := &x.Header[i]
+	for i := range w.req.Header {
+		f := &w.req.Header[i]
 		switch {
 		case f.Value != decision.Redacted || header.EqualFold(f.Name, "Cookie") || header.EqualFold(f.Name, "Proxy-Authorization"):
 		case header.EqualFold(f.Name, "Authorization"):
@@ -185,23 +192,8 @@ func (e *explainer) asRecorded(ctx context.Context, rec record.Record, x *gate.E
 	if !replaced {
 		e.notes = append(e.notes, "the record does not say in which field the credential stood; what depends on it is unknown")
 	}
-	env.Directory = overlay{Directory: env.Directory, hash: directory.HashKey(text), key: key}
-}
-
-// overlay is a directory with one more key.
-type overlay struct {
-	gate.Directory
-	hash [32]byte
-	key  directory.Key
-}
-
-// Key implements gate.Directory.
-func (o overlay) Key(hash *[32]byte, into *directory.Key) (bool, error) {
-	if *hash == o.hash {
-		*into = o.key
-		return true, nil
-	}
-	return o.Directory.Key(hash, into)
+	key.Hash = directory.HashKey(text)
+	w.people.putKey(key)
 }
 
 // combine takes the row of each gate that ran from the record, and those of the others from asking now.

@@ -34,14 +34,18 @@ func (e Explanation) WriteText(w io.Writer, color bool) error {
 	if e.Fault != "" {
 		p.line("fault: %s", e.Fault)
 	}
-	if len(e.Remedies) > 0 {
+	p.now(e)
+	p.fixes(e.Fixes, e.WhyNot)
+	if len(e.Remedies) > 0 && len(e.Fixes) == 0 {
 		p.line("")
 		p.line("What to do:")
 		for _, r := range e.Remedies {
 			p.line("  %-9s %s", r.Who, r.Text)
 		}
 	}
-	p.others(e)
+	if len(e.Fixes) == 0 {
+		p.others(e)
+	}
 	for _, n := range e.Notes {
 		p.line("note: %s", n)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -101,6 +102,7 @@ func TestScenarios(t *testing.T) {
 			reasons[code] = true
 			expect(t, a, "trace", trace)
 			expect(t, a, "response", response)
+			expect(t, a, "fixes", fixesOf(t, readScenario(t, a)))
 			if *update {
 				if err := os.WriteFile(file, txtar.Format(a), 0o644); err != nil {
 					t.Fatal(err)
@@ -128,49 +130,8 @@ func TestScenarios(t *testing.T) {
 func play(t *testing.T, s scenario) (trace, response, code string) {
 	t.Helper()
 	ctx := context.Background()
-	doc, err := policy.Parse("config.yaml", []byte(s.config))
-	if err != nil {
-		t.Fatal(err)
-	}
-	snap, err := snapshot.Compile(doc, 1, snapshot.Deps{Secret: secretOf, Upstream: func(name string) (gate.Upstream, bool) {
-		_, known := doc.Upstreams[name]
-		u := &gatetest.Upstream{Label: name, Is: gate.UpstreamState{Targets: 1, Healthy: 1}}
-		if is, ok := s.upstreams[name]; ok {
-			u.Is = gate.UpstreamState{Targets: is.Targets, Healthy: is.Healthy, CircuitOpen: is.CircuitOpen, Until: is.Until, CredentialError: is.Credential}
-		}
-		return u, known
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	requests, err := lab.ParseRequest([]byte(s.request), "")
-	if err != nil || len(requests) != 1 {
-		t.Fatalf("%d requests: %v", len(requests), err)
-	}
-	req := requests[0]
-	req.Client = s.from
-	counters := counter.New(counter.Options{})
-	env := &gate.Env{Now: func() time.Time { return s.now }, Directory: s.people(), Counters: counters}
-	if s.keys != nil {
-		env.KeySets = &gatetest.KeySets{Set: s.keys}
-	}
-	for _, what := range s.outage {
-		switch what {
-		case "jwks":
-			env.KeySets = &gatetest.KeySets{Err: errors.New("https://id.example.com/keys answers 502")}
-		case "directory":
-			env.Directory.(*gatetest.Directory).Err = errors.New("the index is not loaded")
-		case "counters":
-			env.Counters = brokenCounters{}
-		default:
-			t.Fatalf("there is no outage of %q", what)
-		}
-	}
-	for range s.earlier {
-		x := live(t, req)
-		x.Env = env
-		snap.Judge(ctx, x, gate.StopAtFirst)
-	}
+	w := setUp(t, s)
+	snap, env, req := w.snap, w.env, w.req
 
 	result := lab.Simulate(ctx, snap, env, req)
 	again := lab.Simulate(ctx, snap, env, req)
@@ -208,6 +169,88 @@ func play(t *testing.T, s scenario) (trace, response, code string) {
 	}
 	response = fmt.Sprintf("%d %s\n%s\n%s\n", v.Reason().Status, said.Reason.Code, said.Detail, strings.Join(said.Remedies, "\n"))
 	return b.String(), response, v.Reason().Code
+}
+
+// fixesOf is what the lab says would let the request pass, as the command line prints it.
+func fixesOf(t *testing.T, s scenario) string {
+	t.Helper()
+	w := setUp(t, s)
+	r := lab.Simulate(t.Context(), w.snap, w.env, w.req, lab.Proven(&lab.Prover{Holders: w.holders, Time: time.Minute}))
+	if r.Verdict != lab.Refused {
+		return ""
+	}
+	var b strings.Builder
+	if err := (lab.Result{Fixes: r.Fixes, WhyNot: r.WhyNot}).WriteFixes(&b, false); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// holders counts the applications of the scenario that have a role.
+func (w played) holders(_ context.Context, role string) (n int, err error) {
+	for _, a := range w.env.Directory.(*gatetest.Directory).Applications {
+		if slices.Contains(a.Roles, role) {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// played is a scenario ready to be asked about.
+type played struct {
+	doc  *policy.Document
+	snap *snapshot.Snapshot
+	env  *gate.Env
+	req  lab.Request
+}
+
+func setUp(t *testing.T, s scenario) played {
+	t.Helper()
+	ctx := context.Background()
+	doc, err := policy.Parse("config.yaml", []byte(s.config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap, err := snapshot.Compile(doc, 1, snapshot.Deps{Secret: secretOf, Upstream: func(name string) (gate.Upstream, bool) {
+		_, known := doc.Upstreams[name]
+		u := pool{name, gate.UpstreamState{Targets: 1, Healthy: 1}}
+		if is, ok := s.upstreams[name]; ok {
+			u.is = gate.UpstreamState{Targets: is.Targets, Healthy: is.Healthy, CircuitOpen: is.CircuitOpen, Until: is.Until, CredentialError: is.Credential}
+		}
+		return u, known
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	requests, err := lab.ParseRequest([]byte(s.request), "")
+	if err != nil || len(requests) != 1 {
+		t.Fatalf("%d requests: %v", len(requests), err)
+	}
+	req := requests[0]
+	req.Client = s.from
+	counters := counter.New(counter.Options{})
+	env := &gate.Env{Now: func() time.Time { return s.now }, Directory: s.people(), Counters: counters}
+	if s.keys != nil {
+		env.KeySets = &gatetest.KeySets{Set: s.keys}
+	}
+	for _, what := range s.outage {
+		switch what {
+		case "jwks":
+			env.KeySets = &gatetest.KeySets{Err: errors.New("https://id.example.com/keys answers 502")}
+		case "directory":
+			env.Directory.(*gatetest.Directory).Err = errors.New("the index is not loaded")
+		case "counters":
+			env.Counters = brokenCounters{}
+		default:
+			t.Fatalf("there is no outage of %q", what)
+		}
+	}
+	for range s.earlier {
+		x := live(t, req)
+		x.Env = env
+		snap.Judge(ctx, x, gate.StopAtFirst)
+	}
+	return played{doc, snap, env, req}
 }
 
 // secretOf follows references to secrets: every environment variable has a value.
@@ -291,7 +334,7 @@ func readScenario(t *testing.T, a *txtar.Archive) scenario {
 			s.earlier, err = strconv.Atoi(text)
 		case "outage":
 			s.outage = strings.Fields(text)
-		case "trace", "response":
+		case "trace", "response", "fixes":
 		default:
 			err = errors.New("the format has no such file")
 		}

@@ -35,7 +35,9 @@ type Result struct {
 	Reason     string     `json:"reason,omitempty"` // of the first refusal, else of the first unknown
 	Gate       string     `json:"gate,omitempty"`
 	Gates      []Row      `json:"gates"`
-	Told       *Told      `json:"told,omitempty"` // the words this caller would get
+	Told       *Told      `json:"told,omitempty"`       // the words this caller would get
+	Fixes      []Fix      `json:"fixes,omitempty"`      // what would let it pass, smallest first; see Proven
+	WhyNot     string     `json:"why_no_fix,omitempty"` // why there is none
 	Notes      []string   `json:"notes,omitempty"`
 }
 
@@ -106,33 +108,39 @@ func (r Result) ExitCode() int {
 // Simulate judges a request without sending it. It runs every gate of the operation with a dry copy of env: limits are
 // asked and not counted, and nothing is written. Without a Directory in env who calls is unknown; without Counters that can
 // be asked without counting (a method Dry() gate.Counters), limits are unknown.
-func Simulate(ctx context.Context, snap *snapshot.Snapshot, env *gate.Env, req Request) Result {
-	x, err := Exchange(req)
+func Simulate(ctx context.Context, snap *snapshot.Snapshot, env *gate.Env, req Request, opts ...SimulateOption) Result {
+	var o simulation
+	for _, opt := range opts {
+		opt(&o)
+	}
+	dry, blind := dryEnv(env)
+	s := still(situation{snap: snap, env: dry, blind: blind, req: req, ifs: o.ifs})
+	s.id = decision.NewTraceID(s.env.Now())
+	w := newWorld(s)
+	o.suppose(w)
+	a, err := w.run(ctx, nil)
 	if err != nil { // ParseRequest has checked it; a request made by hand may come here
 		return Result{Name: req.Name, Method: req.Method, URL: req.URL, Generation: snap.Generation, Verdict: Unknown, Gates: []Row{}, Notes: []string{err.Error()}}
 	}
-	return judge(ctx, snap, env, x, req)
-}
-
-func judge(ctx context.Context, snap *snapshot.Snapshot, env *gate.Env, x *gate.Exchange, req Request) Result {
-	dry, blind := dryEnv(env)
-	x.Env, x.Started = dry, dry.Now()
-	x.ID = decision.NewTraceID(x.Started)
-	if b, ok := x.Body.(*body); ok {
-		b.x, b.most = x, mostBody(snap.Document)
+	if o.key != nil && a.x.Op != nil {
+		// In which field the operation reads keys is known only now that it is found.
+		w = newWorld(w.situation)
+		o.suppose(w)
+		w.holdKey(credentialField(snap.Document, a.x.Op), *o.key)
+		if a, err = w.run(ctx, nil); err != nil {
+			return Result{Name: req.Name, Method: req.Method, URL: req.URL, Generation: snap.Generation, Verdict: Unknown, Gates: []Row{}, Notes: []string{err.Error()}}
+		}
 	}
-	if v, bad := unreadable(x, snap.Document); bad {
-		x.Trace.Add(decision.RequestMalformed.Gate, v)
-	} else {
-		snap.Judge(ctx, x, gate.Exhaust)
-	}
-	r := Result{Name: req.Name, Method: req.Method, URL: redactURL(req.URL), Generation: snap.Generation, Notes: slices.Clone(req.Notes)}
+	x := a.x
+	r := Result{Name: req.Name, Method: req.Method, URL: redactURL(req.URL), Generation: snap.Generation, Notes: slices.Concat(req.Notes, o.notes())}
 	if op := x.Op; op != nil {
 		r.Operation = &Operation{op.API, op.Version, op.Name, op.Title, op.Method, op.Template, op.Pointer}
 	}
-	r.Gates = rows(snap, x.Trace.Steps(), blind)
-	r.sizeOf(x, snap)
+	r.Gates = a.rows()
 	r.conclude(x)
+	if o.prove != nil && r.Verdict == Refused {
+		r.Fixes, r.WhyNot = o.prove.fixes(ctx, w, a)
+	}
 	return r
 }
 
@@ -231,19 +239,6 @@ func (r *Result) conclude(x *gate.Exchange) {
 			}
 		}
 		return
-	}
-}
-
-// sizeOf adds what no gate decides: a live body over its limit is refused by the body itself, once something reads it.
-func (r *Result) sizeOf(x *gate.Exchange, snap *snapshot.Snapshot) {
-	b, ok := x.Body.(*body)
-	if !ok || x.Op == nil || slices.ContainsFunc(r.Gates, func(row Row) bool { return row.Outcome == NotReached || row.Reason == decision.RequestTooLarge.Code }) {
-		return
-	}
-	if fault := b.tooLarge(); fault != nil {
-		row := Row{Gate: decision.RequestTooLarge.Gate, Note: "when the body is read"}
-		row.fill(fault.Verdict(), snap, nil)
-		r.Gates = append(r.Gates, row)
 	}
 }
 

@@ -146,7 +146,11 @@ func (p *printer) verdict(r Result) {
 		p.raw(p.paint(bold+red, "REFUSED"))
 		p.line(" %d %s by the gate %s", r.Status, r.Reason, r.Gate)
 	}
+	p.fixes(r.Fixes, r.WhyNot)
 	refusals := r.Refusals()
+	if len(r.Fixes) > 0 {
+		refusals = nil // the fixes are the advice, tried
+	}
 	for i, row := range refusals {
 		if i == 0 {
 			p.line("What to do:")
