@@ -224,7 +224,7 @@ func (b *body) Peek(ctx context.Context, most int) ([]byte, bool, error) {
 func (b *body) Arrived() ([]byte, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.reading || b.fetching || b.fault != nil {
+	if b.reading || b.fetching || b.fault != nil || !b.replaced && b.tooLarge(b.length) != nil { // looking is no reason to refuse
 		return nil, false
 	}
 	for !b.complete && b.src.ready() > 0 {

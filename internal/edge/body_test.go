@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
 	"postern/internal/decision"
 	"postern/internal/forward"
 	"postern/internal/gate"
+	"postern/internal/gatetest"
 	"postern/internal/policy"
 )
 
@@ -47,6 +49,20 @@ func TestArrived(t *testing.T) {
 				t.Errorf("%s %q", resp.Status, body)
 			}
 		})
+	}
+}
+
+// TestArrivedFindsNoFault: whoever only looks does not turn a refusal for want of a credential into one for the body.
+func TestArrivedFindsNoFault(t *testing.T) {
+	w := newWorld(t, func(l *policy.Listener) { l.Limits.BodyBytes = 10 })
+	w.judge = func(ctx context.Context, x *gate.Exchange) decision.Verdict {
+		x.Body.(gate.Arrived).Arrived()
+		return refuseWith(decision.CredentialMissing)(ctx, x)
+	}
+	c := w.dial()
+	c.send(post("/", "hello world"))
+	if resp, body := c.answer("POST"); resp.StatusCode != 401 {
+		t.Errorf("%s %s", resp.Status, body)
 	}
 }
 
@@ -117,6 +133,30 @@ func TestPeekWithinItsContext(t *testing.T) {
 			if resp, body := c.answer("POST"); resp.StatusCode != 200 || body != "hello world" || resp.Close {
 				t.Fatalf("%s %q", resp.Status, body)
 			}
+		}
+	})
+}
+
+// TestRealRefusalDoesNotWaitForABody: the gate that misses a credential looks for it in the body, but not longer than what is
+// here.
+func TestRealRefusalDoesNotWaitForABody(t *testing.T) {
+	engines(t, func(t *testing.T, engine func(*policy.Listener)) {
+		w := realWorld(t, "http://127.0.0.1:1", engine, func(l *policy.Listener) { l.Timeouts.Body = policy.Duration(time.Hour) })
+		c := w.dial()
+		c.send("POST /v1/orders HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 60\r\n\r\n")
+		if resp, body := c.answer("POST"); resp.StatusCode != 401 || !strings.Contains(body, "authn.credential_missing") {
+			t.Errorf("%s %s", resp.Status, body)
+		}
+		if r := w.records(1)[0]; r.reason != "authn.credential_missing" {
+			t.Errorf("%+v", r)
+		}
+	})
+	t.Run("misplaced", func(t *testing.T) {
+		w := realWorld(t, "http://127.0.0.1:1")
+		c := w.dial()
+		c.send("POST /v1/orders HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 60\r\n\r\n" + `{"key":"` + gatetest.KeyText + `"`)
+		if resp, body := c.answer("POST"); resp.StatusCode != 401 || !strings.Contains(body, "authn.credential_misplaced") {
+			t.Errorf("%s %s", resp.Status, body)
 		}
 	})
 }
