@@ -114,8 +114,9 @@ func TestSessionTokensKeepTheHouseRules(t *testing.T) {
 	}
 	gatetest.Run(t, gatetest.Suite{
 		Name: "origin", New: func() gate.Gate { return g },
-		Pass:     post(cookies, tok), // its own cookie may have been renewed or dropped meanwhile
-		Canaries: []string{tok, sessionCanary, secretCanary, anonymous},
+		Pass:       post(cookies, tok), // its own cookie may have been renewed or dropped meanwhile
+		Canaries:   []string{tok, sessionCanary, secretCanary, anonymous},
+		PassAllocs: signedAllocs,
 		Refusals: []gatetest.Case{
 			{Name: "missing", Setup: post(cookies, ""), Reason: decision.CSRFMissing},
 			{Name: "no session and no cookie", Setup: post("", anonymous), Reason: decision.CSRFMissing},

@@ -1,0 +1,5 @@
+//go:build !race
+
+package origin_test
+
+const signedAllocs = 0
