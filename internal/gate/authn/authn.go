@@ -36,7 +36,7 @@ const (
 
 // New compiles the gate. It passes requests with a live key and fills x.Principal with the key, its application and
 // tenant, the scopes it is limited to (none listed: it is not limited), and the field it was read from, for forward to
-// remove. The same key may stand in both accepted fields.
+// remove, with every copy of the key in other fields and in the query. The same key may stand in both accepted fields.
 func New(c Config) Method {
 	g := &apiKey{header: c.Header, rule: c.Rule}
 	if g.header == "" {
