@@ -30,7 +30,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each system")
 	flag.DurationVar(&o.round, "round", 1500*time.Millisecond, "length of a round")
 	flag.IntVar(&o.connections, "connections", 64, "keep-alive connections")
-	flag.StringVar(&o.only, "only", "", "comma-separated scenarios (plain, guarded, completion, stream, paced)")
+	flag.StringVar(&o.only, "only", "", "comma-separated scenarios (plain, guarded, completion, stream, paced), or waf alone")
 	flag.StringVar(&o.systems, "systems", "", "comma-separated systems")
 	flag.StringVar(&o.postern, "postern", os.Getenv("POSTERN"), "the Postern binary (default $POSTERN)")
 	flag.StringVar(&o.before, "before", "", "another Postern binary, to compare with in the same rounds")
@@ -73,6 +73,9 @@ func run(ctx context.Context, o options) error {
 	origin, err := startOrigin()
 	if err != nil {
 		return err
+	}
+	if o.only == "waf" { // never part of the rest: a request costs up to a tenth of a second
+		return compareWAF(ctx, dir, binary, origin, o)
 	}
 	all, err := startSystems(ctx, dir, binary, origin, o)
 	defer stopAll(all)

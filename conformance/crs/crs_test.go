@@ -19,6 +19,7 @@ import (
 	"github.com/coreruleset/ftw-tests-schema/v2/types"
 	"github.com/coreruleset/go-ftw/v2/ftwhttp"
 	"github.com/coreruleset/go-ftw/v2/test"
+	"github.com/rs/zerolog"
 
 	"postern/conformance/gateway"
 )
@@ -77,6 +78,8 @@ type seen struct {
 	atDoor bool   // refused before the firewall
 	fault  string // the test could not be run
 }
+
+func init() { zerolog.SetGlobalLevel(zerolog.Disabled) } // the library tells every header it writes
 
 // TestRegression judges every test of the rule set that is about requests.
 func TestRegression(t *testing.T) {
