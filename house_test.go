@@ -24,8 +24,8 @@ var floors = [][]string{
 	{"record", "pdp"},
 	{"gate", "http1", "store"},
 	{"provider"}, // translators see the exchange
-	{"gate/*", "provider/*", "fingerprint", "reqtext", "counter", "jwks", "sqlite", "postgres", "valkey"},
-	{"snapshot", "forward", "calllog", "follow"},
+	{"gate/*", "provider/*", "fingerprint", "reqtext", "counter", "jwks", "ask", "sqlite", "postgres", "valkey"},
+	{"snapshot", "forward", "calllog", "follow", "signing"},
 	{"edge", "admin", "lab", "diagnose", "audit", "alert", "console", "demo", "change"},
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"postern/internal/admin"
+	"postern/internal/ask"
 	"postern/internal/calllog"
 	"postern/internal/change"
 	"postern/internal/counter"
@@ -119,7 +121,7 @@ func openNode(ctx context.Context, f serveFlags, log *slog.Logger, stdout io.Wri
 	n.holder = &snapshot.Holder{}
 	n.changes = change.New(change.Options{Store: n.db, Pools: n.pools, Holder: n.holder, Now: time.Now, Logger: log})
 	n.keySets = jwks.New(jwks.Options{Logger: log})
-	env := &gate.Env{Now: time.Now, Directory: n.index, Counters: n.counters, KeySets: n.keySets, Credentials: n.index}
+	env := &gate.Env{Now: time.Now, Directory: n.index, Counters: n.counters, KeySets: n.keySets, Credentials: n.index, Asker: ask.New(ask.Options{})}
 	n.edge = edge.New(edge.Options{
 		Current:   n.current,
 		Forwarder: forward.New(forward.Options{Logger: log, Translators: translators}),
@@ -198,6 +200,7 @@ func (n *node) run(ctx context.Context, f serveFlags, stdout io.Writer, started 
 	} else {
 		n.announce(stdout, management.Addr())
 	}
+	go debug.FreeOSMemory() // what starting took, schemas above all, need not wait for the scavenger
 	return n.untilEnd(ctx, f, failed, reload.c)
 }
 

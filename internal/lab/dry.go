@@ -16,7 +16,7 @@ func dryEnv(env *gate.Env) (dry *gate.Env, blind map[string]string) {
 	blind = map[string]string{}
 	dry = &gate.Env{Dry: true}
 	if env != nil {
-		dry.Now, dry.Directory, dry.KeySets, dry.Credentials = env.Now, env.Directory, env.KeySets, env.Credentials
+		dry.Now, dry.Directory, dry.KeySets, dry.Credentials, dry.Asker = env.Now, env.Directory, env.KeySets, env.Credentials, env.Asker
 	}
 	if dry.Now == nil {
 		dry.Now = time.Now
