@@ -36,26 +36,24 @@ func notable(x *gate.Exchange) bool {
 		x.Result.Truncated || x.Result.Origin == gate.FromUnreachable
 }
 
-// fill makes r the record of x. Everything it keeps is copied: what is in x is a view into buffers that others will use.
+// fill makes r, which is empty, the record of x. Everything it keeps is copied: what is in x is a view into buffers that others will use.
 // Names from the compiled configuration and the catalogue never change and are kept as they are.
 func fill(r *record.Record, x *gate.Exchange, generation uint64, fields bool, m *memory) {
 	a := &m.text
-	*r = record.Record{
-		ID: x.ID, Time: x.Started.UTC(), Generation: generation,
-		Method: word(a, x.Method, maxMethod), Scheme: word(a, x.Scheme, maxMethod), Proto: word(a, x.Proto, maxMethod),
-		Host: m.host.text(a, x.Host, maxHost), Query: a.bounded(redactQuery(x.RawQuery), maxQuery),
-		Client: a.addr(x.Client), Peer: a.addrPort(x.Peer),
-		Agent:   m.agent.text(a, x.Header.Get("User-Agent"), maxAgent),
-		BytesIn: x.Result.BytesIn, BytesOut: x.Result.BytesOut,
+	r.ID, r.Time, r.Generation = x.ID, x.Started.UTC(), generation
+	r.Method, r.Scheme, r.Proto = word(a, x.Method, maxMethod), word(a, x.Scheme, maxMethod), word(a, x.Proto, maxMethod)
+	r.Host, r.Query = m.host.text(a, x.Host, maxHost), a.bounded(redactQuery(x.RawQuery), maxQuery)
+	r.Client, r.Peer = a.addr(x.Client), a.addrPort(x.Peer)
+	r.Agent = m.agent.text(a, x.Header.Get("User-Agent"), maxAgent)
+	r.BytesIn, r.BytesOut = x.Result.BytesIn, x.Result.BytesOut
 
-		Application: a.keep(x.Principal.Application.ID), Key: a.keep(x.Principal.Key.ID),
-		Proven: x.Principal.Proven, CallerTenant: a.keep(x.Principal.Tenant.ID),
+	r.Application, r.Key = a.keep(x.Principal.Application.ID), a.keep(x.Principal.Key.ID)
+	r.Proven, r.CallerTenant = x.Principal.Proven, a.keep(x.Principal.Tenant.ID)
 
-		Origin: string(x.Result.Origin), Status: x.Result.Status,
-		Upstream: a.keep(x.Result.Upstream), Target: a.keep(x.Result.Target), ReceivedStatus: x.Result.ReceivedStatus,
-		Decided: x.Result.Decided, FirstByte: x.Result.FirstByte, Took: x.Result.Done,
-		Truncated: x.Result.Truncated, Fault: a.bounded(redactText(x.Result.Fault), maxFault),
-	}
+	r.Origin, r.Status, r.ReceivedStatus = string(x.Result.Origin), x.Result.Status, x.Result.ReceivedStatus
+	r.Upstream, r.Target = a.keep(x.Result.Upstream), a.keep(x.Result.Target)
+	r.Decided, r.FirstByte, r.Took = x.Result.Decided, x.Result.FirstByte, x.Result.Done
+	r.Truncated, r.Fault = x.Result.Truncated, a.bounded(redactText(x.Result.Fault), maxFault)
 	if path := x.Path; path != "" {
 		r.Path = a.bounded(redactText(path), maxPath)
 	} else {

@@ -185,7 +185,11 @@ func (l *Log) put(x *gate.Exchange, generation uint64, fields bool) bool {
 		}
 	}
 	b := s.now
-	b.records = append(b.records, record.Record{})
+	if n := len(b.records); n < cap(b.records) {
+		b.records = b.records[:n+1] // what lies there is empty: see Log.store
+	} else {
+		b.records = append(b.records, record.Record{})
+	}
 	r := &b.records[len(b.records)-1]
 	fill(r, x, generation, fields, &s.memory)
 	size := recordBytes + textBytes(r)
