@@ -33,6 +33,12 @@ apis:
     - {name: wide, method: POST, path: /wide, cors: {origins: ["*"]}, csrf: {none: true}}
     - {name: tried, method: POST, path: /tried, shadow: [origin]}
     - {name: key, method: POST, path: /key, authn: {api_key: {header: X-Other}}}
+  - version: v0
+    upstream: u
+    state: retired
+    cors: {origins: ["https://app.example.com"]}
+    operations:
+    - {name: old, method: POST, path: /old}
 `
 
 func browserSnapshot(t *testing.T, text string) *snapshot.Snapshot {
@@ -76,6 +82,7 @@ func TestRulesForBrowsers(t *testing.T) {
 		{"OPTIONS", "/wide", evil + "|Access-Control-Request-Method: POST", decision.OutcomeAnswer, "", true, ""},
 		{"OPTIONS", "/closed", app + "|Access-Control-Request-Method: POST", decision.OutcomeRefuse, "route.method_not_allowed", false, ""},
 		{"OPTIONS", "/tried", app + "|Access-Control-Request-Method: POST", decision.OutcomeRefuse, "route.method_not_allowed", false, ""},
+		{"POST", "/old", app, decision.OutcomeRefuse, "api.retired", true, ""},
 		{"POST", "/plain", evil, decision.OutcomeRefuse, "origin.cors_denied", true, ""},
 		{"POST", "/plain", app, decision.OutcomeRefuse, "origin.wrong_origin", true, ""}, // CORS lets it call, CSRF does not trust it
 		{"POST", "/plain", "Sec-Fetch-Site: same-origin", decision.OutcomeRefuse, "origin.csrf_missing", true, ""},

@@ -48,11 +48,11 @@ func (s *Snapshot) judge(ctx context.Context, x *gate.Exchange, m gate.Mode) dec
 	}
 	v := s.router.Check(ctx, x)
 	x.Trace.Add("route", v)
+	if x.Op != nil && x.Op.Browser != nil { // also of a retired one: a page can read that it is gone
+		x.Op.Browser.Mark(x)
+	}
 	if !v.Passed() {
 		return v
-	}
-	if b := x.Op.Browser; b != nil {
-		b.Mark(x)
 	}
 	return x.Op.Chain.Run(ctx, x, m)
 }

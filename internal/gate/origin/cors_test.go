@@ -284,6 +284,8 @@ func TestCORSMistakes(t *testing.T) {
 		{matching(`https://[a-z]+\.(example\.com|github\.io)`), "/origin_patterns/0", "attacker.github.io"},
 		{matching(`https://(www\.)?[^.]+\.example.*`), "/origin_patterns/0", "origins of others"},
 		{matching(`https://app\.example\.com|.*`), "/origin_patterns/0", "origins of others"},
+		{matching(`^https://.+(:[0-9]+)?$`), "/origin_patterns/0", "origins of others"},
+		{matching(`https://[a-z.]+:8443`), "/origin_patterns/0", "origins of others"},
 		{matching(`(`), "/origin_patterns/0", "missing"},
 		{matching(``), "/origin_patterns/0", "empty"},
 		{matching(strings.Repeat("a", 1001)), "/origin_patterns/0", "longer than"},
@@ -311,6 +313,7 @@ func TestTightPatternsMayHaveCredentials(t *testing.T) {
 		`https://app\.example\.com`, `https?://(app|www)\.example\.com(:[0-9]+)?`, `https://[^.]+\.example\.com:\d{2,5}`,
 		`https://.*\.example\.co\.uk`, `(?i)https://.+\.example\.com`, `https://(a\.example\.com|b\.example\.org)(?::8443)?`,
 		`https://[a-z]+\.(example\.com|example\.org)`, `http://localhost:[0-9]+`, `https://pr-\d+\.preview\.example\.com$`,
+		`^https://[a-z]+\.example\.com(:[0-9]+)?$`, `https://a\.example\.com:\d+|https://b\.example\.com:\d+`, `https://(x\.example\.com:1|y\.example\.org(:2)?)$`,
 	} {
 		if _, problems := origin.CompileCORS(&policy.CORS{OriginPatterns: []string{pattern}, Credentials: true}, corsRule); len(problems) > 0 {
 			t.Errorf("%s: %v", pattern, problems)

@@ -105,25 +105,39 @@ func prepend(fronts, tails []tail) (out []tail) {
 	return out
 }
 
-// withoutPort cuts a port off the end of an expression: what begins with a colon and holds digits only.
+// withoutPort cuts a port off the end of an expression: what begins with a colon and holds digits only. What is matched there
+// is no part of the host, since split has read the origin too.
 func withoutPort(re *syntax.Regexp) *syntax.Regexp {
 	switch {
 	case re.Op == syntax.OpCapture:
 		return withoutPort(re.Sub[0])
-	case re.Op != syntax.OpConcat || len(re.Sub) < 2:
+	case re.Op == syntax.OpAlternate:
+		cut := *re
+		cut.Sub = make([]*syntax.Regexp, len(re.Sub))
+		for i, sub := range re.Sub {
+			cut.Sub[i] = withoutPort(sub)
+		}
+		return &cut
+	case re.Op != syntax.OpConcat:
 		return re
 	}
 	cut := *re
-	last := len(re.Sub) - 1
-	switch before := re.Sub[last-1]; {
-	case begins(re.Sub[last]) && digits(re.Sub[last]):
-		cut.Sub = re.Sub[:last]
-	case digits(re.Sub[last]) && before.Op == syntax.OpLiteral && before.Rune[len(before.Rune)-1] == ':' && len(before.Rune) > 1:
-		shorter := *before
-		shorter.Rune = before.Rune[:len(before.Rune)-1]
-		cut.Sub = append(append([]*syntax.Regexp{}, re.Sub[:last-1]...), &shorter)
-	default:
-		return re
+	cut.Sub = append([]*syntax.Regexp{}, re.Sub...)
+	for last := len(cut.Sub) - 1; last > 0; last-- {
+		switch end, before := cut.Sub[last], cut.Sub[last-1]; {
+		case end.Op == syntax.OpEndText || end.Op == syntax.OpEndLine || end.Op == syntax.OpEmptyMatch:
+			cut.Sub = cut.Sub[:last]
+			continue
+		case begins(end) && digits(end):
+			cut.Sub = cut.Sub[:last]
+		case digits(end) && before.Op == syntax.OpLiteral && before.Rune[len(before.Rune)-1] == ':' && len(before.Rune) > 1:
+			shorter := *before
+			shorter.Rune = before.Rune[:len(before.Rune)-1]
+			cut.Sub[last-1], cut.Sub = &shorter, cut.Sub[:last]
+		default:
+			cut.Sub[last] = withoutPort(end)
+		}
+		break
 	}
 	return &cut
 }
