@@ -14,7 +14,7 @@ import (
 )
 
 // examined bounds how many permits a refusal looks at: whoever sends requests that are refused shall not make them dear.
-const examined = 50
+const examined = 30
 
 // Condition is one condition of a policy that a request does not meet.
 type Condition struct {
@@ -26,7 +26,14 @@ type Condition struct {
 type Near struct {
 	Policy *Policy
 	Failed []Condition // at least one
-	left   int         // conditions that are met
+	failed []failure
+	met    int
+}
+
+// failure is a condition that is not met, before anybody asks for words.
+type failure struct {
+	node ast.IsNode
+	err  error
 }
 
 // Nearest returns the permits with the fewest conditions that the request fails, at most most. Those that could apply to the
@@ -44,17 +51,14 @@ func (sel *Selection) Nearest(q *Query, most int) (near []Near, skipped int) {
 		}
 		seen[p] = true
 		n := Near{Policy: p}
-		for _, c := range conditionsOf(p.tree) {
-			switch v, err := eval.Eval(c, env); {
-			case err != nil:
-				n.Failed = append(n.Failed, Condition{written(c), bounded(err.Error())})
-			case v != types.Value(types.Boolean(true)):
-				n.Failed = append(n.Failed, Condition{written(c), values(c, env)})
-			default:
-				n.left++
+		for _, c := range p.conditions {
+			if v, err := eval.Eval(c, env); err != nil || v != types.Value(types.Boolean(true)) {
+				n.failed = append(n.failed, failure{c, err})
+			} else {
+				n.met++
 			}
 		}
-		if len(n.Failed) > 0 {
+		if len(n.failed) > 0 {
 			near = append(near, n)
 		}
 	}
@@ -71,9 +75,21 @@ func (sel *Selection) Nearest(q *Query, most int) (near []Near, skipped int) {
 		skipped = sel.permits - len(seen)
 	}
 	slices.SortStableFunc(near, func(a, b Near) int {
-		return cmp.Or(cmp.Compare(len(a.Failed), len(b.Failed)), cmp.Compare(b.left, a.left))
+		return cmp.Or(cmp.Compare(len(a.failed), len(b.failed)), cmp.Compare(b.met, a.met))
 	})
-	return near[:min(most, len(near))], skipped
+	near = near[:min(most, len(near))]
+	for i := range near { // words only for those that are shown
+		for _, f := range near[i].failed {
+			c := Condition{Text: written(f.node)}
+			if f.err != nil {
+				c.Values = bounded(f.err.Error())
+			} else {
+				c.Values = values(f.node, env)
+			}
+			near[i].Failed = append(near[i].Failed, c)
+		}
+	}
+	return near, skipped
 }
 
 // Met returns the values that made a policy apply.

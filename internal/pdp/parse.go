@@ -36,9 +36,10 @@ type Policy struct {
 	Line, Column int // where it begins in its text, from 1
 	Text         *Text
 
-	compiled *cedar.Policy
-	tree     *ast.Policy
-	mentions Mentions
+	compiled   *cedar.Policy
+	tree       *ast.Policy
+	conditions []ast.IsNode // that a permit needs met, action and resource aside
+	mentions   Mentions
 }
 
 // At says where the policy is written: "office.cedar:3:1".
@@ -134,6 +135,7 @@ func (s *Set) parse(t *Text) policy.Problems {
 			continue
 		}
 		p.mentions.read(p.tree)
+		p.conditions = conditionsOf(p.tree)
 		s.byID[p.ID] = p
 		s.policies = append(s.policies, p)
 	}

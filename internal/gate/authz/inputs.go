@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cedar-policy/cedar-go/types"
@@ -37,6 +38,15 @@ type inputs struct {
 	query, headers []string
 	body           []bodyInput
 	zone           *time.Location
+
+	minute             atomic.Pointer[minute]
+	noQuery, noHeaders types.Record // of requests without what is read
+}
+
+// minute is context.time as it stays for a minute.
+type minute struct {
+	unix   int64 // minutes
+	record types.Record
 }
 
 type bodyInput struct {
@@ -54,6 +64,7 @@ func inputsOf(reads *pdp.Mentions, attributes []string, s *Subject, zone *time.L
 		now: c("now"), clock: c("time"), address: c("address"), verb: c("method"), path: c("path"), host: c("host"), scheme: c("scheme"),
 		query: reads.Below("context.query"), headers: reads.Below("context.headers"), zone: zone,
 	}
+	in.noQuery, in.noHeaders = nothing(in.query), nothing(in.headers)
 	if p("attributes") {
 		in.attributes = attributes
 	}
@@ -124,7 +135,7 @@ func (in *inputs) context(ctx context.Context, x *gate.Exchange, rule *decision.
 			m["now"] = types.NewDatetime(now)
 		}
 		if in.clock {
-			m["time"] = clockAt(now.In(in.zone))
+			m["time"] = in.clockAt(now)
 		}
 	}
 	if in.address {
@@ -182,15 +193,35 @@ func (in *inputs) context(ctx context.Context, x *gate.Exchange, rule *decision.
 	return types.NewRecord(m), unknown, nil
 }
 
-func clockAt(t time.Time) types.Record {
-	return types.NewRecord(types.RecordMap{
+// clockAt is the time on the clocks of the zone. Whole minutes are the same everywhere but in zones of a century ago.
+func (in *inputs) clockAt(now time.Time) types.Record {
+	unix := now.Unix() / 60
+	if m := in.minute.Load(); m != nil && m.unix == unix {
+		return m.record
+	}
+	t := now.In(in.zone)
+	record := types.NewRecord(types.RecordMap{
 		"hour": types.Long(t.Hour()), "minute": types.Long(t.Minute()),
 		"weekday": types.String(t.Weekday().String()), "date": types.String(t.Format(time.DateOnly))})
+	in.minute.Store(&minute{unix, record})
+	return record
+}
+
+// nothing is a record in which every name has no value.
+func nothing(names []string) types.Record {
+	m := types.RecordMap{}
+	for _, name := range names {
+		m[types.String(name)] = texts(nil)
+	}
+	return types.NewRecord(m)
 }
 
 // queryOf reads the query with every value of a name: whether the upstream takes the first, the last or all is not known. A
 // query that cannot be decoded the same way by everybody is no basis to decide by; ";" is such a thing (it once joined too).
 func (in *inputs) queryOf(x *gate.Exchange) (types.Record, bool) {
+	if x.RawQuery == "" {
+		return in.noQuery, true
+	}
 	all, err := url.ParseQuery(x.RawQuery)
 	if err != nil {
 		return types.Record{}, false
@@ -203,6 +234,11 @@ func (in *inputs) queryOf(x *gate.Exchange) (types.Record, bool) {
 }
 
 func (in *inputs) headersOf(l header.List) (record types.Record, known bool) {
+	if !slices.ContainsFunc(l, func(f header.Field) bool {
+		return slices.ContainsFunc(in.headers, func(name string) bool { return header.EqualFold(f.Name, name) })
+	}) {
+		return in.noHeaders, true
+	}
 	m := types.RecordMap{}
 	known = true
 	for _, name := range in.headers {
