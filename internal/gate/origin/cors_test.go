@@ -59,6 +59,10 @@ func TestCORSKeepsTheHouseRules(t *testing.T) {
 				x.Header.Add("Origin", "https://app.example.com")
 				x.Header.Add("origin", "https://app.example.com")
 			}, Reason: decision.CORSDenied},
+			{Name: "preflight of another origin", Setup: func(x *gate.Exchange) {
+				preflight("POST")(x)
+				x.Header.Set("Origin", "https://evil.example")
+			}, Reason: decision.CORSDenied, Without: []string{"why", "fix"}},
 			{Name: "method", Setup: preflight("DELETE"), Reason: decision.PreflightDenied},
 			{Name: "header field", Setup: preflight("POST", "content-type", "x-debug"), Reason: decision.PreflightDenied},
 			{Name: "header field that is none", Setup: preflight("POST", "x y"), Reason: decision.PreflightDenied},
@@ -142,6 +146,7 @@ func TestMoreOrigins(t *testing.T) {
 		{policy.CORS{Origins: []string{"null"}}, "null", "https://a.example", "null"},
 		{policy.CORS{Origins: []string{"https://*.example.com:8443"}}, "https://a.example.com:8443", "https://a.example.com", "https://a.example.com:8443"},
 		{policy.CORS{Origins: []string{"https://*.example.com:*"}}, "https://a.example.com:9", "http://a.example.com:9", "https://a.example.com:9"},
+		{policy.CORS{Origins: []string{"https://*.example.com:*"}}, "https://a.example.com", "https://a.example.com:443", "https://a.example.com"},
 		{policy.CORS{Origins: []string{"http://*.example.com:80"}}, "http://a.example.com", "http://a.example.com:8080", "http://a.example.com"},
 		{policy.CORS{Origins: []string{"HTTPS://App.Example.com:443"}}, "https://app.example.com", "https://app.example.com:443", "https://app.example.com"},
 		{policy.CORS{Origins: []string{"https://[2001:db8::1]:8443"}}, "https://[2001:db8::1]:8443", "https://[2001:db8::1]", "https://[2001:db8::1]:8443"},

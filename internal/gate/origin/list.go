@@ -26,7 +26,7 @@ type list struct {
 
 // below is every name under a domain.
 type below struct {
-	scheme, suffix, port string // suffix with its dot in front
+	scheme, suffix, port string // suffix with its dot in front, where a host has none
 	anyPort              bool
 }
 
@@ -48,7 +48,7 @@ func (l *list) match(origin string) bool {
 	}
 	for i := range l.below {
 		b := &l.below[i]
-		if t.scheme == b.scheme && (b.anyPort || t.port == b.port) && len(t.host) > len(b.suffix) && strings.HasSuffix(t.host, b.suffix) {
+		if t.scheme == b.scheme && (b.anyPort || t.port == b.port) && strings.HasSuffix(t.host, b.suffix) {
 			return true
 		}
 	}
