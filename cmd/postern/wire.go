@@ -33,6 +33,7 @@ import (
 	"postern/internal/provider"
 	"postern/internal/provider/openai"
 	"postern/internal/record"
+	"postern/internal/signing"
 	"postern/internal/snapshot"
 	"postern/internal/sqlite"
 	"postern/internal/store"
@@ -121,7 +122,12 @@ func openNode(ctx context.Context, f serveFlags, log *slog.Logger, stdout io.Wri
 	n.holder = &snapshot.Holder{}
 	n.changes = change.New(change.Options{Store: n.db, Pools: n.pools, Holder: n.holder, Now: time.Now, Logger: log})
 	n.keySets = jwks.New(jwks.Options{Logger: log})
-	env := &gate.Env{Now: time.Now, Directory: n.index, Counters: n.counters, KeySets: n.keySets, Credentials: n.index, Asker: ask.New(ask.Options{})}
+	signingKeys := signing.New(signing.Options{Store: n.db, Other: n.keySets, Now: time.Now, Logger: log, Wanted: func() bool {
+		s := n.holder.Load()
+		return s != nil && s.Document.TokenEndpoint != nil
+	}})
+	n.background(signingKeys.Run)
+	env := &gate.Env{Now: time.Now, Directory: n.index, Counters: n.counters, KeySets: signingKeys, TokenSigner: signingKeys, Credentials: n.index, Asker: ask.New(ask.Options{})}
 	n.edge = edge.New(edge.Options{
 		Current:   n.current,
 		Forwarder: forward.New(forward.Options{Logger: log, Translators: translators}),

@@ -49,6 +49,8 @@ var catalogue = []*Reason{
 	CertificateExpired,
 	TooManyFailures,
 	AuthnUnavailable,
+	TokenGrant,
+	TokenScope,
 	TenantSuspended,
 	ApplicationSuspended,
 	AccountUnavailable,

@@ -13,7 +13,7 @@ import (
 )
 
 // gates in the order of the chain (DESIGN section 7); policy holds the stand-ins.
-var gates = []string{"route", "ip", "origin", "waf", "authn", "account", "subscription", "authz", "limit", "schema", "guardrail", "upstream", "policy"}
+var gates = []string{"route", "ip", "origin", "waf", "authn", "token", "account", "subscription", "authz", "limit", "schema", "guardrail", "upstream", "policy"}
 
 func TestEveryReasonIsComplete(t *testing.T) {
 	shape := regexp.MustCompile(`^[a-z]+\.[a-z_]+$`)
@@ -128,7 +128,7 @@ func TestPublishedCodes(t *testing.T) {
 		authn.token_algorithm:401 authn.token_key_unknown:401 authn.token_claim:401 authn.application_unknown:403
 		authn.credential_expired:401 authn.credential_revoked:401 authn.signature_invalid:401 authn.signature_time:401
 		authn.signature_coverage:401 authn.digest_mismatch:401 authn.certificate_untrusted:401 authn.certificate_expired:401
-		authn.too_many_failures:429
+		authn.too_many_failures:429 token.grant_unsupported:400 token.scope_refused:400
 		account.tenant_suspended:403 account.application_suspended:403 account.unavailable:503
 		subscription.missing:403 subscription.pending:403 subscription.rejected:403 subscription.suspended:403
 		subscription.revoked:403 subscription.expired:403 subscription.unavailable:503

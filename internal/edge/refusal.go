@@ -42,6 +42,8 @@ func (s *Server) word(cl *call, v decision.Verdict) (status int) {
 		f, b, status = r.grpc(f, b)
 	case x.Op != nil && x.Op.Dialect == "openai":
 		f, b = r.openAI(f, b, status)
+	case x.Op != nil && x.Op.Dialect == "oauth":
+		f, b = r.oauth(f, b, status)
 	default:
 		f, b = r.problem(f, b, status)
 	}

@@ -62,3 +62,13 @@ type MessageSignature struct {
 	Components []string `json:"components,omitempty"`
 	BodyBytes  int      `json:"body_bytes,omitempty"` // the largest body that is checked against its digest; default 1 MiB
 }
+
+// TokenEndpoint lets applications fetch short-lived tokens with their client secret or private key (OAuth 2.0 client
+// credentials). It serves POST <path>/token, GET <path>/jwks and GET /.well-known/oauth-authorization-server.
+type TokenEndpoint struct {
+	Issuer   string   `json:"issuer"`             // the address callers reach the gateway by, such as https://api.example.com
+	Path     string   `json:"path,omitempty"`     // default /oauth
+	Hosts    []string `json:"hosts,omitempty"`    // where it is served; default: any host
+	Audience []string `json:"audience,omitempty"` // aud of the tokens; default: the issuer
+	Lifetime Duration `json:"lifetime,omitempty"` // of a token; default 10m, at most 24h
+}

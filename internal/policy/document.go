@@ -19,7 +19,9 @@ type Document struct {
 	Models         map[string]Model    `json:"models,omitempty"` // what callers may name as "model"
 	APIs           []API               `json:"apis,omitempty"`
 	FloodGuard     []Limit             `json:"flood_guard,omitempty"` // limits mounted before authn, by address
-	Policies       []Policies          `json:"policies,omitempty"`    // Cedar policies about every API
+	// TokenEndpoint issues tokens to applications; default: there is none.
+	TokenEndpoint *TokenEndpoint `json:"token_endpoint,omitempty"`
+	Policies      []Policies     `json:"policies,omitempty"` // Cedar policies about every API
 
 	origin *origin // where Parse read it; nil for a document made otherwise
 }
@@ -277,6 +279,7 @@ type Authn struct {
 	Certificate *ClientCertificate `json:"certificate,omitempty"` // client certificates (mutual TLS)
 	APIKey      *APIKey            `json:"api_key,omitempty"`     // header X-API-Key, or Authorization: Bearer; the default when no way is listed
 	JWT         []JWT              `json:"jwt,omitempty"`         // signed tokens of identity providers
+	OwnTokens   bool               `json:"own_tokens,omitempty"`  // tokens of this gateway's own token_endpoint
 	Basic       bool               `json:"basic,omitempty"`       // id and secret of a client as Authorization: Basic
 	HMAC        *HMAC              `json:"hmac,omitempty"`        // requests signed the AWS way
 	Signature   *MessageSignature  `json:"signature,omitempty"`   // HTTP message signatures

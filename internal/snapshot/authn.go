@@ -40,8 +40,11 @@ func (b *builder) compileAuthn(a *policy.Authn, rule *decision.Rule) gate.Gate {
 		}
 		methods = append(methods, authn.New(c))
 	}
-	if len(a.JWT) > 0 {
+	if len(a.JWT) > 0 || a.OwnTokens {
 		var issuers []*authn.Issuer
+		if a.OwnTokens && b.doc.TokenEndpoint != nil {
+			issuers = append(issuers, b.ownIssuer())
+		}
 		for i := range a.JWT {
 			issuers = append(issuers, b.issuer(&a.JWT[i]))
 		}
@@ -66,7 +69,7 @@ func (b *builder) compileAuthn(a *policy.Authn, rule *decision.Rule) gate.Gate {
 
 // otherMethods reports whether anything but an API key is accepted.
 func otherMethods(a *policy.Authn) bool {
-	return len(a.JWT) > 0 || a.Certificate != nil || a.Basic || a.HMAC != nil || a.Signature != nil
+	return len(a.JWT) > 0 || a.OwnTokens || a.Certificate != nil || a.Basic || a.HMAC != nil || a.Signature != nil
 }
 
 func lowered(list []string) (out []string) {
@@ -108,6 +111,9 @@ func (b *builder) checkAuthn(pointer string, a *policy.Authn) {
 		b.checkFieldName(pointer+"/api_key/header", k.Header)
 	}
 	b.checkSigned(pointer, a)
+	if a.OwnTokens && b.doc.TokenEndpoint == nil {
+		b.problem(pointer+"/own_tokens", "configure token_endpoint", "this gateway has no token endpoint, so there are no tokens of its own")
+	}
 	names := map[string]int{}
 	for i := range a.JWT {
 		at := pointer + "/jwt/" + strconv.Itoa(i)

@@ -37,6 +37,7 @@ func Compile(doc *policy.Document, generation uint64, d Deps) (*Snapshot, error)
 	b.compileShared()
 	b.compileRules()
 	b.compileAPIs()
+	b.compileTokenEndpoint()
 	router, problems := route.Compile(b.entries)
 	b.problems = append(b.problems, problems...)
 	if len(b.problems) > 0 {

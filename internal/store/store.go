@@ -61,6 +61,13 @@ type Token struct {
 	Revoked time.Time `json:"revoked,omitzero"`
 }
 
+// SigningKey is a key of the gateway's own tokens.
+type SigningKey struct {
+	ID      string
+	Private []byte // PKCS #8; nil when it could not be unsealed
+	Created time.Time
+}
+
 // Page asks for rows after a cursor. Rows are ordered by id.
 type Page struct {
 	After string
@@ -90,6 +97,7 @@ type Reader interface {
 	Token(ctx context.Context, id string) (Token, error)
 	TokenByHash(ctx context.Context, hash [32]byte) (Token, error)
 	Tokens(ctx context.Context, user string, p Page) ([]Token, error)
+	SigningKeys(ctx context.Context) ([]SigningKey, error)                          // oldest first
 	AuditTrail(ctx context.Context, before uint64, limit int) ([]AuditEntry, error) // newest first
 }
 
@@ -113,6 +121,8 @@ type Tx interface {
 	DeleteUser(ctx context.Context, id string) error
 	PutPasswordHash(ctx context.Context, user, phc string) error
 	PutToken(ctx context.Context, t Token) error
+	PutSigningKey(ctx context.Context, k SigningKey) error // ErrConflict when the id is taken; the private key is kept sealed
+	DeleteSigningKey(ctx context.Context, id string) error
 	DeleteToken(ctx context.Context, id string) error
 	// Idempotent remembers the answer to a POST under its key for a day. It returns the earlier answer, if there is one.
 	Idempotent(ctx context.Context, actor, key string, request [32]byte) (*SavedAnswer, error)

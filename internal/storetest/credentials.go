@@ -67,3 +67,15 @@ func testCredentials(t *testing.T, s store.Store) {
 		t.Errorf("%d of %d deletions are among the changes", deleted, len(all))
 	}
 }
+
+func testSigningKeys(t *testing.T, s store.Store) {
+	a, b := store.SigningKey{ID: "a", Private: []byte("private a"), Created: at}, store.SigningKey{ID: "b", Private: []byte("private b"), Created: at.Add(-time.Hour)}
+	update(t, s, func(ctx context.Context, tx store.Tx) error {
+		return errors.Join(tx.PutSigningKey(ctx, a), tx.PutSigningKey(ctx, b))
+	})
+	has(t, []store.SigningKey{b, a})(s.SigningKeys(t.Context()))
+	refused(t, s, store.ErrConflict, "a signing key twice", func(ctx context.Context, tx store.Tx) error { return tx.PutSigningKey(ctx, a) })
+	update(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteSigningKey(ctx, "b") })
+	has(t, []store.SigningKey{a})(s.SigningKeys(t.Context()))
+	refused(t, s, store.ErrNotFound, "a signing key that is not there", func(ctx context.Context, tx store.Tx) error { return tx.DeleteSigningKey(ctx, "b") })
+}

@@ -47,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"changes in pages are complete", testChangePages},
 		{"a follower ends with the same directory", testFollow},
 		{"credentials are kept, and their secrets are", testCredentials},
+		{"signing keys are kept", testSigningKeys},
 		{"a cancelled caller gets a fault and leaves nothing", testCancelled},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })

@@ -164,6 +164,7 @@ var special = map[string][2]string{
 	"origin.csrf_invalid fault":   {"it was made for another session"},
 	"authn.token_key_unknown kid": {"2026-03, 2026-04", "2026-02"}, "authn.application_unknown application": {"", "shop-web"},
 	"authn.token_expired expires": {"2026-03-04T11:59:20Z", "2026-03-04T12:00:00Z"}, "authn.token_not_yet_valid nbf": {"2026-03-04T12:30:00Z", "2026-03-04T12:00:00Z"},
+	"token.grant_unsupported fault": {"the grant type is password"}, "token.scope_refused scope": {"orders:write", "orders:read"},
 	"authn.certificate_untrusted fault": {"it was signed by an unknown authority"},
 }
 

@@ -35,10 +35,11 @@ func Several(rule *decision.Rule, methods ...Method) gate.Gate {
 			g.keys = k
 		}
 		accepts = append(accepts, m.what())
-		if c := m.invites(); c != "" {
+		if c := m.invites(); c != "" && !slices.Contains(invites, c) {
 			invites = append(invites, c)
 		}
 	}
+	g.invites = invites
 	g.accepts, g.challenge = strings.Join(accepts, ", or "), strings.Join(invites, ", ")
 	return g
 }
@@ -47,6 +48,7 @@ type several struct {
 	rule               *decision.Rule
 	methods            []Method
 	keys               *apiKey // the method for API keys; nil: none
+	invites            []string
 	accepts, challenge string
 }
 
@@ -117,8 +119,9 @@ func (g *several) tell(x *gate.Exchange, failed []tried, best int) decision.Verd
 	x.RetryAfter = asDuration(b.retryAfter)
 	x.Challenge = b.challenge
 	if b.challenge != "" {
-		for _, m := range g.methods {
-			if c := m.invites(); m != b.method && c != "" {
+		own := b.method.invites()
+		for _, c := range g.invites {
+			if c != own {
 				x.Challenge += ", " + c
 			}
 		}

@@ -284,3 +284,59 @@ func FuzzFields(f *testing.F) {
 		}
 	})
 }
+
+func TestClientsAtTheTokenEndpoint(t *testing.T) {
+	const endpoint = "https://api.example.com/oauth/token"
+	key := signer(6, "c_pk")
+	owns := gatetest.Owns(directory.Credential{ID: "c_shop", Kind: directory.ClientSecret, Hash: directory.HashSecret(secret)},
+		directory.Credential{ID: "c_pk", Kind: directory.PublicKey, PublicKey: string(key.JWK())})
+	form := func(values ...string) func(*gate.Exchange) {
+		v := url.Values{"grant_type": {"client_credentials"}}
+		for i := 0; i < len(values); i += 2 {
+			v.Add(values[i], values[i+1])
+		}
+		return all(owns, gatetest.Content("application/x-www-form-urlencoded", v.Encode()))
+	}
+	assertion := func(change map[string]any) func(*gate.Exchange) {
+		c := map[string]any{"iss": "c_pk", "sub": "c_pk", "aud": endpoint, "jti": "1", "exp": unix(time.Minute), "azp": nil, "scope": nil, "groups": nil, "dept": nil, "iat": nil}
+		for k, v := range change {
+			c[k] = v
+		}
+		return form("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "client_assertion", tokenBy(key, "JWT", claims(c)))
+	}
+	newGate := func() gate.Gate { return authn.ClientAuth(rule, "https://api.example.com", endpoint) }
+	for name, c := range map[string]struct {
+		setup  func(*gate.Exchange)
+		reason *decision.Reason
+	}{
+		"basic":                      {all(form(), basicOf("c_shop", secret)), nil},
+		"post":                       {form("client_id", "c_shop", "client_secret", secret), nil},
+		"assertion":                  {assertion(nil), nil},
+		"nothing":                    {form(), decision.CredentialMissing},
+		"two ways":                   {all(form("client_id", "c_shop", "client_secret", secret), basicOf("c_shop", secret)), decision.CredentialRejected},
+		"a parameter twice":          {form("client_secret", secret, "client_id", "c_shop", "client_id", "x"), decision.CredentialRejected},
+		"another secret":             {form("client_id", "c_shop", "client_secret", "x"), decision.CredentialRejected},
+		"an unknown client":          {form("client_id", "c_none", "client_secret", secret), decision.CredentialRejected},
+		"assertion for another":      {assertion(map[string]any{"aud": "https://other.example"}), decision.CredentialRejected},
+		"assertion of another":       {assertion(map[string]any{"sub": "c_shop"}), decision.CredentialRejected},
+		"assertion of a secret's id": {assertion(map[string]any{"iss": "c_shop", "sub": "c_shop"}), decision.CredentialRejected},
+		"assertion without jti":      {assertion(map[string]any{"jti": nil}), decision.CredentialRejected},
+		"assertion that ended":       {assertion(map[string]any{"exp": unix(-time.Minute)}), decision.CredentialRejected},
+		"assertion that lasts":       {assertion(map[string]any{"exp": unix(time.Hour)}), decision.CredentialRejected},
+		"assertion that is forged": {form("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "client_assertion",
+			tokenBy(forger, "JWT", claims(map[string]any{"iss": "c_pk", "sub": "c_pk", "aud": endpoint, "jti": "1"}))), decision.CredentialRejected},
+		"assertion of another type": {form("client_assertion_type", "x", "client_assertion", "y"), decision.CredentialRejected},
+	} {
+		x := gatetest.Exchange(c.setup)
+		if v := newGate().Check(ctx, x); v.Reason() != c.reason || x.Principal.Proven != (c.reason == nil) {
+			t.Errorf("%s: %v, %s", name, v.Reason(), v.Render(decision.ToOperator).Detail)
+		}
+	}
+	g := newGate()
+	if v := g.Check(ctx, gatetest.Exchange(assertion(nil))); !v.Passed() {
+		t.Fatal("the first use is refused")
+	}
+	if v := g.Check(ctx, gatetest.Exchange(assertion(nil))); v.Reason() != decision.CredentialRejected {
+		t.Error("an assertion was accepted twice")
+	}
+}
