@@ -206,7 +206,25 @@ func (g *gatewayUnderTest) Apply(ctx context.Context, base uint64, text []byte, 
 func (g *gatewayUnderTest) Simulate(ctx context.Context, r admin.SimulateRequest) (any, error) {
 	index := directory.NewIndex()
 	index.Begin().Commit()
-	return judged(ctx, g.running, &gate.Env{Now: time.Now, Directory: index, Counters: counter.New(counter.Options{})}, []byte(r.Request), r.Hint, netip.Addr{})
+	opts, err := supposed(ctx, g.db, r, g.running)
+	if err != nil {
+		return nil, err
+	}
+	return judged(ctx, g.running, &gate.Env{Now: time.Now, Directory: index, Counters: counter.New(counter.Options{})}, []byte(r.Request), r.Hint, netip.Addr{}, append(opts, lab.Proven(&lab.Prover{})))
+}
+
+// Matrix implements admin.Matrixer.
+func (g *gatewayUnderTest) Matrix(ctx context.Context, _ admin.SimulateRequest) (any, error) {
+	index := directory.NewIndex()
+	load := index.Begin()
+	if err := g.db.EachApplication(ctx, func(a directory.Application) error { load.PutApplication(a); return nil }); err != nil {
+		return nil, err
+	}
+	if err := g.db.EachTenant(ctx, func(t directory.Tenant) error { load.PutTenant(t); return nil }); err != nil {
+		return nil, err
+	}
+	load.Commit()
+	return matrixOf(ctx, g.db, g.running, &gate.Env{Now: time.Now, Directory: index, Counters: counter.New(counter.Options{})}, netip.Addr{})
 }
 
 // Explain implements admin.Lab.

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"postern/internal/decision"
+	"postern/internal/pdp"
 	"postern/internal/policy"
 	"postern/internal/snapshot"
 	"postern/internal/store"
@@ -43,6 +44,17 @@ type SimulateRequest struct {
 	Hint    string // curl, raw, http or har; empty: found out
 	Client  string // address it would come from; empty: loopback
 	Config  []byte // a candidate document; empty: the running one
+
+	// What is supposed. Of Application and Key at most one is set; User is whom the application acts for.
+	Application, User, Key string
+	At                     time.Time // zero: now
+	Without                []string  // gates
+}
+
+// Matrixer is a Lab that can say who may call what.
+type Matrixer interface {
+	// Matrix asks for every operation and application. The request of r is not looked at.
+	Matrix(ctx context.Context, r SimulateRequest) (any, error)
 }
 
 // InputError is a mistake in what the caller sent, worded for the caller.
@@ -59,13 +71,14 @@ type Options struct {
 	Store      store.Store
 	Records    store.Records
 	Config     Config
-	Lab        Lab                         // nil: explain and simulate answer 503
-	Changed    func()                      // called after every committed change of the directory, so that it acts at once
-	Operations func() []snapshot.Operation // of the running snapshot
-	Status     func() any                  // what GET /status tells besides version, uptime and generation
-	Ready      func() []string             // why this node is not ready; empty when it is
-	Gatherer   prometheus.Gatherer         // what /metrics shows
-	Hosts      []string                    // names the listener may be called by, besides localhost and IP addresses
+	Lab        Lab                           // nil: explain and simulate answer 503
+	Changed    func()                        // called after every committed change of the directory, so that it acts at once
+	Operations func() []snapshot.Operation   // of the running snapshot
+	Decisions  func(set string) *pdp.Service // sets that answer AuthZEN; nil: none
+	Status     func() any                    // what GET /status tells besides version, uptime and generation
+	Ready      func() []string               // why this node is not ready; empty when it is
+	Gatherer   prometheus.Gatherer           // what /metrics shows
+	Hosts      []string                      // names the listener may be called by, besides localhost and IP addresses
 	Version    string
 	Now        func() time.Time
 	Logger     *slog.Logger

@@ -74,13 +74,17 @@ func WithKeys(key func(ctx context.Context, id string) (directory.Key, error)) E
 	return func(e *explainer) { e.key = key }
 }
 
-// WithProof adds to the explanation of a refusal what would let the request pass now.
-func WithProof(p *Prover) ExplainOption { return func(e *explainer) { e.prove = p } }
+// WithProof adds to the explanation of a refusal what would let the request pass now, under the running configuration; nil
+// stands for the one that the call is explained by.
+func WithProof(p *Prover, running *snapshot.Snapshot) ExplainOption {
+	return func(e *explainer) { e.prove, e.running = p, running }
+}
 
 type explainer struct {
-	key   func(ctx context.Context, id string) (directory.Key, error)
-	prove *Prover
-	notes []string
+	key     func(ctx context.Context, id string) (directory.Key, error)
+	prove   *Prover
+	running *snapshot.Snapshot
+	notes   []string
 }
 
 // Explain says why a recorded call was decided as it was, cut to what the asker may see. snap is the configuration of the
@@ -113,6 +117,12 @@ func Explain(ctx context.Context, rec record.Record, snap *snapshot.Snapshot, en
 	verdict := e.recorded(rec, out.Gates, now)
 	out.tell(rec, verdict, asker)
 	if e.prove != nil && a != nil && rec.Outcome == "refused" {
+		if e.running != nil && e.running != w.snap {
+			w.snap = e.running
+			if again, err := w.run(ctx, nil); err == nil {
+				a = again
+			}
+		}
 		e.proveRecorded(ctx, rec, &out, w, a, asker)
 	}
 	if asker == decision.ToOperator {
