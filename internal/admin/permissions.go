@@ -106,11 +106,12 @@ var table = map[string]access{
 	"create-token": {nothing, tenant}, // for oneself; for others with writeUsers
 	"revoke-token": {nothing, tenant}, // one's own; others' with writeUsers
 
-	"list-audit":     {readAudit, tenant},
-	"list-records":   {readRecords, tenant},
-	"get-record":     {readRecords, tenant},
-	"explain-record": {readRecords, tenant},
-	"simulate":       {simulate, platform}, // it shows the rules of every tenant
+	"list-audit":      {readAudit, tenant},
+	"list-records":    {readRecords, tenant},
+	"get-record":      {readRecords, tenant},
+	"explain-record":  {readRecords, tenant},
+	"simulate-matrix": {simulate, platform},
+	"simulate":        {simulate, platform}, // it shows the rules of every tenant
 
 	"list-reasons":    {nothing, anyone}, // the catalogue is published
 	"get-reason":      {nothing, anyone},
