@@ -25,6 +25,7 @@ const (
 	mostBytes     = 16 << 20
 	defaultBudget = time.Second
 	mostBudget    = time.Minute
+	patience      = 10 * time.Second
 )
 
 // Compile makes the gate of an operation from what its version and the operation say, in this order; the later source
@@ -33,7 +34,7 @@ const (
 //
 // The error is a policy.Problems.
 func Compile(llm bool, sources ...Source) (gate.Gate, error) {
-	g := &firewall{llm: llm, bytes: defaultBytes, types: defaultTypes, budget: defaultBudget}
+	g := &firewall{llm: llm, bytes: defaultBytes, types: defaultTypes, budget: defaultBudget, patience: patience}
 	mode, paranoia, threshold := "off", 1, 5
 	over, other, overTime := "refuse", "refuse", "refuse"
 	var problems policy.Problems

@@ -148,6 +148,11 @@ func (o ownRules) hash() [32]byte { return sha256.Sum256([]byte(o.rules() + "\x0
 // directives are taken in the order in which they are compiled. Rules that Coraza takes alone and not together (two with
 // one id) are found like that too.
 func (o ownRules) problem(err error) policy.Problem {
+	broken := policy.Problem{Message: "the firewall cannot be compiled: " + err.Error(),
+		Remedy: "see that the folder for temporary files (TMPDIR) can be written"}
+	if _, err := load(nil); err != nil { // it is not for the own rules
+		return broken
+	}
 	ordered := slices.Concat(
 		slices.DeleteFunc(slices.Clone(o), directive.changing),
 		slices.DeleteFunc(slices.Clone(o), func(d directive) bool { return !d.changing() }))
@@ -160,8 +165,7 @@ func (o ownRules) problem(err error) policy.Problem {
 		return err != nil
 	})
 	if n == len(ordered) {
-		return policy.Problem{Message: "the firewall cannot be compiled: " + err.Error(),
-			Remedy: "see that the folder for temporary files (TMPDIR) can be written"}
+		return broken
 	}
 	return policy.Problem{Pointer: ordered[n].pointer, Remedy: "correct the rule (SecLang as Coraza 3 reads it), or remove it",
 		Message: fmt.Sprintf("line %d of the rules: %s", ordered[n].line, bounded(last.Error(), 300))}

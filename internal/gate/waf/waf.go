@@ -9,6 +9,8 @@ package waf
 
 import (
 	"context"
+	"fmt"
+	"runtime"
 	"time"
 
 	"postern/internal/decision"
@@ -28,6 +30,7 @@ type firewall struct {
 	types                               []string
 	refuseOver, refuseOther, refuseTime bool
 	budget                              time.Duration
+	patience                            time.Duration // how long a request waits for its inspection to begin
 	rule                                *decision.Rule
 }
 
@@ -50,8 +53,7 @@ func (g *firewall) Check(ctx context.Context, x *gate.Exchange) decision.Verdict
 }
 
 func (g *firewall) judge(ctx context.Context, x *gate.Exchange) decision.Verdict {
-	// The time of the machine and not of Env: this bounds work, like the deadline of a connection.
-	q := question{x: x, paranoia: g.paranoia, threshold: g.threshold, exclusions: g.exclusions, deadline: time.Now().Add(g.budget)}
+	q := question{x: x, paranoia: g.paranoia, threshold: g.threshold, exclusions: g.exclusions}
 	if x.Op != nil && x.Op.Method != "*" {
 		q.without = append(q.without, methodRule) // the router has decided about methods
 	}
@@ -62,8 +64,7 @@ func (g *firewall) judge(ctx context.Context, x *gate.Exchange) decision.Verdict
 	if omitted != nil && omitted.refuse {
 		return decision.Refuse(decision.WAFUninspected, g.rule, omitted.facts()...)
 	}
-	q.deadline = time.Now().Add(g.budget) // the sender's slowness is not the inspection's
-	f, err := g.engine.inspect(ctx, &q)
+	f, err := g.inspect(ctx, &q)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return decision.Refuse(decision.ClientGone, g.rule)
@@ -85,6 +86,31 @@ func (g *firewall) judge(ctx context.Context, x *gate.Exchange) decision.Verdict
 		return decision.Refuse(decision.WAFUninspected, g.rule, omitted.facts()...)
 	}
 	return decision.PassNoting(g.rule, omitted.facts()...)
+}
+
+// slots are inspections that run at the same time, one a processor. More would finish no sooner, take longer each than
+// their budget for want of a processor, and let every other request of the gateway wait behind them.
+var slots = make(chan struct{}, runtime.GOMAXPROCS(0))
+
+// inspect asks the engine as soon as there is a slot. What a request waits is not counted as inspection.
+func (g *firewall) inspect(ctx context.Context, q *question) (finding, error) {
+	select {
+	case slots <- struct{}{}:
+	default:
+		wait := time.NewTimer(g.patience)
+		defer wait.Stop()
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return finding{}, ctx.Err()
+		case <-wait.C:
+			return finding{}, fmt.Errorf("%d inspections are under way, and none ended within %s: the gateway is overloaded", cap(slots), g.patience)
+		}
+	}
+	defer func() { <-slots }()
+	// The time of the machine and not of Env: this bounds work, like the deadline of a connection.
+	q.deadline = time.Now().Add(g.budget)
+	return g.engine.inspect(ctx, q)
 }
 
 // methodRule refuses methods that are not in a list.

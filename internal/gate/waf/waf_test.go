@@ -298,3 +298,35 @@ func TestTimeIsBoundedWhileInspecting(t *testing.T) {
 		t.Errorf("%s %v", v.Outcome(), v.Facts())
 	}
 }
+
+// When every processor inspects, requests wait their turn; a gateway that cannot keep up says so, which is no denial.
+func TestOverload(t *testing.T) {
+	g := *newGate(t, policy.WAF{}).(*firewall)
+	for range cap(slots) {
+		slots <- struct{}{}
+	}
+	taken := cap(slots)
+	defer func() {
+		for range taken {
+			<-slots
+		}
+	}()
+	g.patience = time.Millisecond
+	x := gatetest.Exchange()
+	if v := g.Check(t.Context(), x); v.Reason() != decision.WAFUnavailable || x.RetryAfter == 0 || !strings.Contains(fact(v, "fault").Want, "overloaded") {
+		t.Errorf("overloaded: %v %v", v.Reason(), v.Facts())
+	}
+	g.patience = time.Minute
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if v := g.Check(ctx, gatetest.Exchange()); v.Reason() != decision.ClientGone {
+		t.Errorf("gone while waiting: %v", v.Reason())
+	}
+	answer := make(chan decision.Verdict)
+	go func() { answer <- g.Check(t.Context(), gatetest.Exchange()) }()
+	<-slots
+	taken--
+	if v := <-answer; !v.Passed() {
+		t.Errorf("after waiting: %v %v", v.Reason(), v.Facts())
+	}
+}
