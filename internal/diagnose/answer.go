@@ -119,8 +119,8 @@ func (c *theCase) byStatus(a *reqtext.Answer) {
 		say("quota_exceeded", 2.6, "402 is about payment")
 	case 403, 0:
 		prior(0.6, "role_insufficient")
-		prior(0.3, "credential_invalid", "waf_rule", "ip_denied", "backend_policy")
-		prior(0, "credential_missing", "server_config_deny", "csrf_missing")
+		prior(0.3, "credential_invalid", "waf_rule", "ip_denied", "backend_policy", "server_config_deny")
+		prior(0.01, "credential_missing", "csrf_missing")
 	case 404:
 		say("wrong_handler", 2.0, "404: nothing is served at this path")
 	case 405, 501:
@@ -315,6 +315,9 @@ func (c *theCase) credentialSaid() {
 			if id == "role_insufficient" {
 				weight = -0.6
 			}
+			if h := c.board[id]; h != nil && h.groups["words"] >= 2.6 { // it may be where nobody looks for it, in the body
+				weight = -0.4
+			}
 			c.board.add(id, "sent", weight, "", Evidence{From: "request", Text: "the request carries no credential"})
 		}
 		if c.status == 401 {
@@ -336,6 +339,11 @@ func (c *theCase) credentialSaid() {
 // proxy such an answer comes from the application.
 func (c *theCase) passedOn(a *reqtext.Answer) {
 	if c.ownPage || a.Status != 403 || len(a.Body) == 0 {
+		return
+	}
+	if strings.HasPrefix(a.Header.Get("Content-Type"), "text/plain") && a.Header.Get("X-Content-Type-Options") == "nosniff" && c.family != "" && !c.words {
+		c.behind, c.words = true, true
+		c.said("behind", "backend_policy", 2.0, "backend", "the answer has the form that a program in Go gives it, not "+c.family)
 		return
 	}
 	structured := strings.HasPrefix(strings.TrimSpace(string(a.Body)), "{")

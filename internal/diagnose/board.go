@@ -63,8 +63,17 @@ const heat = 0.85
 func (b board) rank() []ranked {
 	var list []ranked
 	total := math.Exp(1.0 / heat) // what is not on the board
+	narrower := map[string]bool{} // causes of which a special case is proven: the case is the better answer
+	for id, h := range b {
+		if k, ok := fingerprint.CauseOf(id); ok && k.Part != "" && h.sum() >= 2.5 {
+			narrower[k.Part] = true
+		}
+	}
 	for id, h := range b {
 		s := h.sum()
+		if narrower[id] {
+			s -= 2.5
+		}
 		if k, ok := fingerprint.CauseOf(id); ok && k.Part != "" {
 			if wider := b[k.Part]; wider != nil { // what speaks for the wider cause does not speak against its case
 				if w := wider.groups["words"]; w > 0 && h.groups["words"] <= 0 {

@@ -15,6 +15,18 @@ const most = 5
 // conclude turns the board into a verdict.
 func (c *theCase) conclude() {
 	r := c.report
+	if c.counted {
+		switch {
+		case len(r.Causes) > 0:
+			r.Verdict = Refused
+		case c.refusals > 0:
+			r.Verdict, r.Causes = CannotTell, []Cause{}
+			r.Needs = append(r.Needs, "the error log beside the access log: a status alone names no cause")
+		default:
+			r.Verdict, r.Causes = Allowed, []Cause{}
+		}
+		return
+	}
 	if c.allowed() {
 		r.Verdict = Allowed
 		r.Causes = []Cause{{ID: "none", Layer: "backend", Title: title("none"), Confidence: 0.95, Caller: "Nothing to do: the answer is no refusal.", Operator: "Nothing to do."}}

@@ -87,8 +87,9 @@ type Cause struct {
 	Confidence float64    `json:"confidence"` // the share of cases like this one in which it is the cause
 	For        []Evidence `json:"for,omitempty"`
 	Against    []Evidence `json:"against,omitempty"`
-	Caller     string     `json:"caller"`   // what the caller can do
-	Operator   string     `json:"operator"` // what the operator can do
+	Count      int        `json:"count,omitempty"` // lines of logs, when only logs were given
+	Caller     string     `json:"caller"`          // what the caller can do
+	Operator   string     `json:"operator"`        // what the operator can do
 }
 
 // Evidence is one fact and where it comes from: answer, request, log, probe or comparison.
@@ -152,6 +153,8 @@ type theCase struct {
 	shared   bool // the answer is a page or word that many causes share
 	words    bool // the answer says something of its own
 	family   string
+	counted  bool // only logs were given: causes are counted, not weighed
+	refusals int  // lines of logs that refuse
 	ownPage  bool // the body is the page of a known server
 	behind   bool // the answer was written behind the server that signed it
 	status   int

@@ -145,10 +145,10 @@ var secretLooks = []struct {
 	re *regexp.Regexp
 	to string
 }{
-	{regexp.MustCompile(`\bey[JK][A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)*`), Masked},                                                                                                                 // JWT
-	{regexp.MustCompile(`(?i)\b(bearer|basic|token|digest)\s+[A-Za-z0-9+/._~=-]{12,}`), "$1 " + Masked},                                                                                                               // Authorization
-	{regexp.MustCompile(`\b(?:sk|pk|rk|ghp|gho|ghs|xox[abp]|AKIA|ASIA|AIza|glpat|postern)[-_]?[A-Za-z0-9_-]{12,}`), Masked},                                                                                           // well-known keys
-	{regexp.MustCompile(`(?i)((?:api[_-]?key|apikey|access[_-]?token|refresh[_-]?token|id[_-]?token|client[_-]?secret|password|passwd|secret|sig|signature)["']?\s*[=:]\s*["']?)[^\s"'&,;}\]]{4,}`), "${1}" + Masked}, // name=value
+	{regexp.MustCompile(`\bey[JK][A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)*`), Masked},                                                                                                                   // JWT
+	{regexp.MustCompile(`(?i)\b(bearer|basic|token|digest)\s+[A-Za-z0-9+/._~=-]{12,}`), "$1 " + Masked},                                                                                                                 // Authorization
+	{regexp.MustCompile(`\b(?:sk|pk|rk|ghp|gho|ghs|xox[abp]|AKIA|ASIA|AIza|glpat|postern)[-_]?[A-Za-z0-9_-]{12,}`), Masked},                                                                                             // well-known keys
+	{regexp.MustCompile(`(?i)((?:api[_-]?key|apikey|access[_-]?token|refresh[_-]?token|id[_-]?token|client[_-]?secret|password|passwd|secret|sig|signature)["']?\s*[=:]\s*["']?)[^\s"'&,;}\[\]]{4,}`), "${1}" + Masked}, // name=value
 	{regexp.MustCompile(`(?i)((?:set-)?cookie:\s*[^=;\s]+=)[^;\s]+`), "${1}" + Masked},
 	{regexp.MustCompile(`(://[^/\s:@]{1,100}:)[^@/\s]+@`), "${1}" + Masked + "@"}, // user and password of an address
 }
@@ -195,3 +195,6 @@ func (m *masker) walk(v reflect.Value) {
 		}
 	}
 }
+
+// Mask replaces what looks like a secret in a text that nothing else is known of.
+func Mask(s string) string { return (&masker{}).text(s) }

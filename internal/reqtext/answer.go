@@ -22,7 +22,7 @@ type Answer struct {
 	Earlier []int
 }
 
-var statusLine = regexp.MustCompile(`^(?:<\s+)?HTTP/[0-9.]+[ \t]+([1-9][0-9]{2})(?:[ \t]|$)`)
+var statusLine = regexp.MustCompile(`^(?:<\s+)?HTTP/[0-9.]+[ \t]+([1-9][0-9]{2})(?:\s|$)`)
 
 // ErrNoAnswer is wrapped by errors about text that is no answer.
 var ErrNoAnswer = errors.New("this is no HTTP answer: give what curl -i or curl -v prints, a HAR file, or the body alone")

@@ -78,34 +78,35 @@ var curlOptions = func() (list []curlOption) {
 
 // curlState is what the options of one command say, up to --next.
 type curlState struct {
-	o       options
-	urls    []string
-	method  string
-	header  header.List
-	removed []string
-	data    []string
-	unknown bool // part of the data is not here
-	hasData bool
-	json    bool
-	form    []string
-	get     bool
-	head    bool
-	upload  bool
-	glob    bool // --globoff
-	asIs    bool // --path-as-is
-	user    string
-	hasUser bool
-	bearer  string
-	cookies []string
-	agent   string
-	referer string
-	coded   bool // --compressed
-	query   []string
-	target  string
-	spans   string
-	proxy   string
-	follows bool
-	notes   []string
+	o        options
+	urls     []string
+	method   string
+	header   header.List
+	removed  []string
+	data     []string
+	unknown  bool // part of the data is not here
+	hasData  bool
+	json     bool
+	form     []string
+	get      bool
+	head     bool
+	upload   bool
+	glob     bool // --globoff
+	asIs     bool // --path-as-is
+	user     string
+	hasUser  bool
+	bearer   string
+	cookies  []string
+	agent    string
+	referer  string
+	coded    bool // --compressed
+	query    []string
+	target   string
+	spans    string
+	proxy    string
+	follows  bool
+	insecure bool
+	notes    []string
 }
 
 func parseCurlArgs(args []string, o options) ([]Request, error) {
@@ -247,6 +248,8 @@ func (st *curlState) apply(option, value string) error {
 	case "location", "location-trusted":
 		st.follows = true
 		st.note("redirects (-L) are not followed: the first request is the one that is judged")
+	case "insecure":
+		st.insecure = true
 	case "proxy":
 		_, host, ok := cutLast(value, "@")
 		if !ok {

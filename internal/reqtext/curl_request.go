@@ -28,7 +28,7 @@ func (st *curlState) requests() ([]Request, error) {
 }
 
 func (st *curlState) request(address string) (Request, error) {
-	r := Request{Notes: slices.Clone(st.notes), Follows: st.follows, Proxy: st.proxy}
+	r := Request{Notes: slices.Clone(st.notes), Follows: st.follows, Insecure: st.insecure, Proxy: st.proxy}
 	l, err := st.locate(address, &r)
 	if err != nil {
 		return r, err

@@ -29,6 +29,8 @@ type Request struct {
 	Answer *Answer `json:"-"`
 	// Follows says that the client would follow redirects (curl -L).
 	Follows bool `json:"-"`
+	// Insecure says that the client takes any certificate (curl -k).
+	Insecure bool `json:"-"`
 	// Proxy is the proxy that the request names (curl -x), without its password.
 	Proxy string `json:"-"`
 	// Notes say what was assumed or left out on the way from the text to the request.
