@@ -31,6 +31,7 @@ quick-conformance: build
 conformance: build ## the long public suites
 	@scripts/need node=nodejs npm=npm
 	cd conformance && POSTERN=$(CURDIR)/$(BIN) ./run all
+	POSTERN_CORPUS=1 $(GO) test -count=1 -v -run Corpus ./internal/pdp
 
 bench: build ## Postern beside nginx, HAProxy and a tuned stdlib proxy
 	@scripts/need nginx=nginx-light haproxy=haproxy

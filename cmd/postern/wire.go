@@ -29,6 +29,7 @@ import (
 	"postern/internal/forward"
 	"postern/internal/gate"
 	"postern/internal/jwks"
+	"postern/internal/pdp"
 	"postern/internal/policy"
 	"postern/internal/provider"
 	"postern/internal/provider/openai"
@@ -138,7 +139,7 @@ func openNode(ctx context.Context, f serveFlags, log *slog.Logger, stdout io.Wri
 	})
 	n.admin, err = admin.New(admin.Options{
 		Store: n.db, Records: n.remembered(), Config: n.changes, Lab: &labAdapter{node: n, env: env},
-		Changed: n.sync, Operations: n.operations, Status: n.status, Ready: n.notReady,
+		Changed: n.sync, Operations: n.operations, Decisions: n.decisions, Status: n.status, Ready: n.notReady,
 		Gatherer: n.metrics(), Hosts: f.adminHosts, Version: versionText(), Now: time.Now, Logger: log,
 	})
 	return n, err
@@ -167,6 +168,8 @@ func (n *node) current() edge.Current {
 }
 
 func (n *node) operations() []snapshot.Operation { return n.holder.Load().Operations() }
+
+func (n *node) decisions(set string) *pdp.Service { return n.holder.Load().Decisions(set) }
 
 // defaultListeners serve a document that names none.
 var defaultListeners = []policy.Listener{{Name: "default", Address: ":8080"}}

@@ -151,6 +151,7 @@ func (s *Server) registerAll() {
 	s.registerAudit()
 	s.registerRecords()
 	s.registerLab()
+	s.registerAuthZEN()
 	s.registerReasons()
 	s.registerStatus()
 	s.registerProbes()

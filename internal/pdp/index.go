@@ -55,6 +55,15 @@ type Selection struct {
 
 // For selects the policies whose scope admits an action and a resource.
 func (s *Set) For(action, resource Object) *Selection {
+	sel := s.choose(action, resource)
+	for _, p := range sel.policies {
+		sel.reads.Add(&p.mentions)
+	}
+	return sel
+}
+
+// choose is For without what the policies read.
+func (s *Set) choose(action, resource Object) *Selection {
 	sel := &Selection{set: s, named: map[uid][]*Policy{}}
 	if s == nil {
 		return sel
@@ -84,7 +93,6 @@ func (sel *Selection) add(p *Policy) {
 	if !p.Forbid && !p.Shadow {
 		sel.permits++
 	}
-	sel.reads.Add(&p.mentions)
 }
 
 // named returns the entity that a principal must be or be in.

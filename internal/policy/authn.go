@@ -1,5 +1,10 @@
 package policy
 
+import (
+	"maps"
+	"slices"
+)
+
 // JWT accepts signed tokens of one issuer, sent as Authorization: Bearer. Exactly one of Discovery, JWKSURL and JWKSFile may be
 // set; without any the metadata is looked for below the issuer.
 type JWT struct {
@@ -72,3 +77,37 @@ type TokenEndpoint struct {
 	Audience []string `json:"audience,omitempty"` // aud of the tokens; default: the issuer
 	Lifetime Duration `json:"lifetime,omitempty"` // of a token; default 10m, at most 24h
 }
+
+// Identity names the fields by which an upstream learns who calls, such as {application: X-Application-Id}. Fields of these
+// names that a caller sends are removed, in every spelling that servers may take for them. Values that are not visible ASCII
+// are percent-encoded; lists are joined with spaces.
+type Identity struct {
+	Application string            `json:"application,omitempty"` // its id
+	Tenant      string            `json:"tenant,omitempty"`      // its id
+	User        string            `json:"user,omitempty"`        // whom a token is about
+	Credential  string            `json:"credential,omitempty"`  // its public id
+	Method      string            `json:"method,omitempty"`      // how the caller was proven, such as api_key or jwt
+	Issuer      string            `json:"issuer,omitempty"`      // of a token
+	Scopes      string            `json:"scopes,omitempty"`
+	Roles       string            `json:"roles,omitempty"`
+	Attributes  map[string]string `json:"attributes,omitempty"` // attribute of the caller, to the field that carries it
+}
+
+// Fields lists the names of the fields, sorted by what they carry.
+func (i *Identity) Fields() (names []string) {
+	if i == nil {
+		return nil
+	}
+	for _, n := range []string{i.Application, i.Tenant, i.User, i.Credential, i.Method, i.Issuer, i.Scopes, i.Roles} {
+		if n != "" {
+			names = append(names, n)
+		}
+	}
+	for _, a := range SortedNames(i.Attributes) {
+		names = append(names, i.Attributes[a])
+	}
+	return names
+}
+
+// SortedNames returns the keys of a map in order.
+func SortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

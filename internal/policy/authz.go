@@ -53,3 +53,13 @@ type DecisionPoint struct {
 	// Authorization is sent in the field of that name, by ${env:NAME} or ${file:PATH}.
 	Authorization string `json:"authorization,omitempty"`
 }
+
+// DecisionSet is policies by which Postern decides for other programs, who ask by OpenID AuthZEN. They have nothing to do with the
+// APIs of the document. POST /decisions/<name>/access/v1/evaluation on the management listener asks the set of that name, and
+// POST /access/v1/evaluation the set named default.
+type DecisionSet struct {
+	Name     string `json:"name"`               // unique in the document
+	Cedar    string `json:"cedar"`              // policies
+	Schema   string `json:"schema,omitempty"`   // in the Cedar schema language; policies are checked against it
+	Entities string `json:"entities,omitempty"` // subjects, resources and groups that are known, in Cedar's JSON format
+}

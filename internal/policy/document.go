@@ -22,6 +22,7 @@ type Document struct {
 	// TokenEndpoint issues tokens to applications; default: there is none.
 	TokenEndpoint *TokenEndpoint `json:"token_endpoint,omitempty"`
 	Policies      []Policies     `json:"policies,omitempty"` // Cedar policies about every API
+	DecisionSets  []DecisionSet  `json:"decision_sets,omitempty"`
 
 	origin *origin // where Parse read it; nil for a document made otherwise
 }
@@ -138,6 +139,8 @@ type Upstream struct {
 	Credential *UpstreamCredential `json:"credential,omitempty"`
 	// KeepCredential passes the caller's credential on to the upstream. By default it is removed.
 	KeepCredential bool `json:"keep_credential,omitempty"`
+	// Identity tells the upstream who calls; default: nothing does.
+	Identity *Identity `json:"identity,omitempty"`
 	// Connections bounds idle connections kept to each target; default 256.
 	Connections int `json:"connections,omitempty"`
 }

@@ -27,6 +27,8 @@ func nameOf(v reflect.Value) (string, bool) {
 		return item.Cert, true
 	case CSRFKey:
 		return item.ID, true
+	case DecisionSet:
+		return item.Name, true
 	case Policies:
 		return item.Name, true
 	}

@@ -13,6 +13,7 @@ import (
 	"postern/internal/gate/ip"
 	"postern/internal/gate/limit"
 	"postern/internal/gate/route"
+	"postern/internal/pdp"
 	"postern/internal/policy"
 )
 
@@ -36,6 +37,7 @@ func Compile(doc *policy.Document, generation uint64, d Deps) (*Snapshot, error)
 	b.checkDocument()
 	b.compileShared()
 	b.compileRules()
+	b.compileDecisionSets()
 	b.compileAPIs()
 	b.compileTokenEndpoint()
 	router, problems := route.Compile(b.entries)
@@ -47,7 +49,7 @@ func Compile(doc *policy.Document, generation uint64, d Deps) (*Snapshot, error)
 	}
 	return &Snapshot{
 		Generation: generation, Document: doc,
-		resolver: b.resolver, router: router, plans: b.plans, models: b.models, listed: b.listed,
+		resolver: b.resolver, router: router, plans: b.plans, models: b.models, listed: b.listed, decides: b.decides,
 	}, nil
 }
 
@@ -60,6 +62,7 @@ type builder struct {
 	resolver  *ip.Resolver
 	roles     *authz.Roles
 	rules     *rulebook // nil without attribute rules
+	decides   map[string]*pdp.Service
 	plans     map[string]*gate.Plan
 	models    map[string]*gate.Model
 	upstreams map[string]gate.Upstream

@@ -13,6 +13,7 @@ import (
 	"postern/internal/gate"
 	"postern/internal/gate/ip"
 	"postern/internal/gate/route"
+	"postern/internal/pdp"
 	"postern/internal/policy"
 )
 
@@ -26,6 +27,7 @@ type Snapshot struct {
 	plans    map[string]*gate.Plan
 	models   map[string]*gate.Model
 	listed   []Operation
+	decides  map[string]*pdp.Service
 }
 
 // Judge decides about x: it finds the client's address, routes the request, and runs the gates of its operation. The
@@ -88,6 +90,9 @@ func (s *Snapshot) Plan(name string) *gate.Plan { return s.plans[name] }
 
 // Model returns a compiled model, or nil.
 func (s *Snapshot) Model(name string) *gate.Model { return s.models[name] }
+
+// Decisions returns the decision set of that name, or nil.
+func (s *Snapshot) Decisions(name string) *pdp.Service { return s.decides[name] }
 
 // Holder has the snapshot that is in force. The zero Holder has none.
 type Holder struct{ current atomic.Pointer[Snapshot] }
