@@ -11,7 +11,7 @@ import (
 // RATIONALE: the first byte written to a peer that sleeps wakes it, which costs more than the write itself. While the peer
 // is awake, further writes wake nobody. Left alone, a gateway that computes between its writes lets the peer fall asleep
 // again each time; and each turn from computing to the kernel and back finds the caches full of the other. In step, 64
-// busy connections cost 15 to 25 % less CPU time a request, and less latency too (bench/README.md).
+// busy connections cost an eighth to a quarter less CPU time a request, and less latency too (docs/adr/0010).
 //
 // When nobody else is ready there is nothing to wait for, and on several processors standing aside wakes an idle one for
 // nothing. So it is done as long as it pays: if too few others moved on meanwhile, it is tried less and less often, and
