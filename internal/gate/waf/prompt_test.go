@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -52,7 +51,7 @@ func chat(prompt string) string {
 }
 
 func newPromptGate(t testing.TB) *firewall {
-	g, err := Compile(true, Source{ID: "chat/v1", Pointer: pointer, WAF: &policy.WAF{Mode: "block", Paranoia: 2}})
+	g, err := Compile(true, Source{ID: "chat/v1", Pointer: pointer, WAF: &policy.WAF{Mode: "block", Paranoia: 2, Time: policy.WAFTime{Inspection: policy.Duration(mostBudget)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +271,7 @@ func FuzzCheck(f *testing.F) {
 	f.Add("//?a[]=1", "application/x-www-form-urlencoded", "a=%u0027&;=")
 	f.Add("/", "text/xml; charset=utf-7", "<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/passwd'>]><a>&b;</a>")
 	f.Add("*", "multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"a\"; filename*=utf-8''x%00.php\r\n\r\nx")
-	g := newGate(f, policy.WAF{Paranoia: 4, Time: policy.WAFTime{Inspection: policy.Duration(10 * time.Second)}})
+	g := newGate(f, policy.WAF{Paranoia: 4})
 	f.Fuzz(func(t *testing.T, target, media, body string) {
 		x := gatetest.Exchange(gatetest.Target("POST", target), gatetest.Content(media, body), gatetest.Header("Cookie", target))
 		v := g.Check(t.Context(), x)
