@@ -145,6 +145,9 @@ func (c *call) outgoing() {
 		if credential != "" && same(f.Name, credential) || secret != "" && strings.Contains(f.Value, secret) {
 			continue // also a copy of it in another field, such as a cookie
 		}
+		if c.up.identity.claims(f.Name) {
+			continue // also in another spelling: who calls is not the caller's to say
+		}
 		if c.up.credential.Name != "" && same(f.Name, c.up.credential.Name) {
 			continue
 		}
@@ -164,6 +167,7 @@ func (c *call) outgoing() {
 	}
 	c.fields = out
 	c.addOrigin(trusted, chain, chained, host)
+	c.addIdentity()
 	c.fields = append(c.fields,
 		header.Field{Name: "Via", Value: c.f.via(x.Proto)},
 		header.Field{Name: "Postern-Trace", Value: c.traceText()})

@@ -246,6 +246,7 @@ type Upstream struct {
 	credential header.Field // added to requests; no name: none
 	missing    string       // why the credential cannot be used
 	keepCaller bool         // pass the caller's own credential on
+	identity   identity     // fields that tell who calls
 }
 
 // Name returns the upstream's name in the configuration.

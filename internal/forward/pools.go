@@ -92,7 +92,7 @@ func (p *Pools) Prepare(upstreams map[string]policy.Upstream, secrets func(strin
 }
 
 func (p *Pools) prepare(name string, cfg policy.Upstream, old *pool, secrets func(string) (string, error)) (*Upstream, error) {
-	u := &Upstream{keepCaller: cfg.KeepCredential}
+	u := &Upstream{keepCaller: cfg.KeepCredential, identity: newIdentity(cfg.Identity)}
 	if c := cfg.Credential; c != nil {
 		if !http1.ValidFieldName(c.Header) || framing(c.Header) {
 			return nil, fmt.Errorf("credential header %q cannot be set: write a field name such as Authorization", c.Header)
@@ -111,7 +111,7 @@ func (p *Pools) prepare(name string, cfg policy.Upstream, old *pool, secrets fun
 			u.credential.Value = value
 		}
 	}
-	cfg.Credential, cfg.KeepCredential = nil, false
+	cfg.Credential, cfg.KeepCredential, cfg.Identity = nil, false, nil
 	key, err := poolKey(cfg)
 	if err != nil {
 		return nil, err

@@ -288,3 +288,26 @@ func (b *builder) issuer(j *policy.JWT) *authn.Issuer {
 	b.issuers[string(id)] = i
 	return i
 }
+
+// checkIdentity checks the fields that tell an upstream who calls.
+func (b *builder) checkIdentity(at string, u policy.Upstream) {
+	seen := map[string]bool{}
+	for _, name := range u.Identity.Fields() {
+		b.checkFieldName(at, name)
+		folded := strings.Map(func(r rune) rune {
+			if r == '_' {
+				return '-'
+			}
+			return r
+		}, strings.ToLower(name))
+		switch {
+		case seen[folded]:
+			b.problem(at, "give each its own field", "the field %s carries two things", name)
+		case strings.HasPrefix(folded, "x-forwarded-") || strings.HasPrefix(folded, "postern-") || folded == "forwarded" || folded == "via" || folded == "authorization" || folded == "content-type":
+			b.problem(at, "use a name of your own, such as X-Application-Id", "the field %s means something else", name)
+		case u.Credential != nil && strings.EqualFold(u.Credential.Header, name):
+			b.problem(at, "use another field", "the field %s carries the credential for the upstream", name)
+		}
+		seen[folded] = true
+	}
+}

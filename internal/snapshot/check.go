@@ -88,6 +88,7 @@ func (b *builder) checkUpstream(at string, u policy.Upstream) {
 	for i, t := range u.Targets {
 		b.checkTarget(fmt.Sprintf("%s/targets/%d", at, i), t, u)
 	}
+	b.checkIdentity(at+"/identity", u)
 	b.oneOf(at+"/protocol", u.Protocol, "auto", "http1", "h2", "h2c")
 	balance := b.oneOf(at+"/balance", u.Balance, "round_robin", "least_request", "consistent_hash")
 	if u.HashOn != "" {
