@@ -3,6 +3,7 @@ package diagnose
 import (
 	"encoding/json"
 	"net"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -24,7 +25,7 @@ type entry struct {
 
 var (
 	requestInLine = regexp.MustCompile(`"([A-Z]{3,10}) (\S+?)(?: HTTP/[0-9.]+)?"`)
-	clf           = regexp.MustCompile(`^(?:\S+ )?(\S+) \S+ .{0,200}?\[(\d{2}/\w{3}/\d{4}:\d{2}:\d{2}:\d{2} [+-]\d{4})\] "[^"]*" (\d{3})\b`)
+	clf           = regexp.MustCompile(`^(\S+) (\S+) .{0,200}?\[(\d{2}/\w{3}/\d{4}:\d{2}:\d{2}:\d{2} [+-]\d{4})\] "[^"]*" (\d{3})\b`)
 	afterRequest  = regexp.MustCompile(`HTTP/[0-9.]+" (\d{3})\b`)
 	nginxError    = regexp.MustCompile(`^(\d{4}/\d{2}/\d{2} \d{2}:\d{2}:\d{2}) \[(\w+)\] `)
 	nginxClient   = regexp.MustCompile(`client: ([0-9a-fA-F.:]+)`)
@@ -86,7 +87,10 @@ func parseLine(line string, columns *w3c) (e entry) {
 		e.alone = strings.Contains(m[3], "DENIED")
 	}):
 	case match(clf, line, func(m []string) {
-		e.format, e.client, e.at, e.status = "access log", m[1], parseTime("02/Jan/2006:15:04:05 -0700", m[2]), number(m[3])
+		e.format, e.client, e.at, e.status = "access log", m[1], parseTime("02/Jan/2006:15:04:05 -0700", m[3]), number(m[4])
+		if _, err := netip.ParseAddr(m[2]); err == nil { // some put the virtual host in front
+			e.client = m[2]
+		}
 	}):
 	case match(nginxError, line, func(m []string) {
 		e.format, e.at = "nginx error log", parseTime("2006/01/02 15:04:05", m[1])
