@@ -24,7 +24,7 @@ var floors = [][]string{
 	{"record", "pdp"},
 	{"gate", "http1", "store"},
 	{"provider"}, // translators see the exchange
-	{"gate/*", "provider/*", "fingerprint", "reqtext", "counter", "jwks", "ask", "sqlite", "postgres", "valkey"},
+	{"gate/*", "provider/*", "fingerprint", "reqtext", "counter", "jwks", "introspect", "ask", "sqlite", "postgres", "valkey"},
 	{"snapshot", "forward", "calllog", "follow", "signing"},
 	{"edge", "admin", "lab", "diagnose", "audit", "alert", "console", "demo", "change"},
 }

@@ -28,6 +28,7 @@ import (
 	"postern/internal/follow"
 	"postern/internal/forward"
 	"postern/internal/gate"
+	"postern/internal/introspect"
 	"postern/internal/jwks"
 	"postern/internal/pdp"
 	"postern/internal/policy"
@@ -128,7 +129,7 @@ func openNode(ctx context.Context, f serveFlags, log *slog.Logger, stdout io.Wri
 		return s != nil && s.Document.TokenEndpoint != nil
 	}})
 	n.background(signingKeys.Run)
-	env := &gate.Env{Now: time.Now, Directory: n.index, Counters: n.counters, KeySets: signingKeys, TokenSigner: signingKeys, Credentials: n.index, Asker: ask.New(ask.Options{})}
+	env := &gate.Env{Now: time.Now, Directory: n.index, Counters: n.counters, KeySets: signingKeys, TokenSigner: signingKeys, Introspector: &introspect.Client{}, Credentials: n.index, Asker: ask.New(ask.Options{})}
 	n.edge = edge.New(edge.Options{
 		Current:   n.current,
 		Forwarder: forward.New(forward.Options{Logger: log, Translators: translators}),

@@ -19,6 +19,8 @@ type Env struct {
 	KeySets KeySets
 	// Asker asks other systems; nil: there is no way to.
 	Asker Asker
+	// Introspector asks authorization servers about tokens; nil: none can be asked.
+	Introspector Introspector
 	// TokenSigner signs the tokens of the gateway's own token endpoint; nil: there is none.
 	TokenSigner TokenSigner
 	// Dry says that nothing may be spent or written: Counters peek, and upstream state is read only.

@@ -40,6 +40,19 @@ type JWTClaims struct {
 	Attributes   map[string]string `json:"attributes,omitempty"`     // attribute of the caller, to the claim that vouches for it
 }
 
+// Introspection asks an authorization server about tokens that only it can read (RFC 7662).
+type Introspection struct {
+	URL          string   `json:"url"`                     // of the introspection endpoint
+	ClientID     string   `json:"client_id,omitempty"`     // by which the gateway proves itself there
+	ClientSecret string   `json:"client_secret,omitempty"` // with ${env:NAME} or ${file:PATH}
+	CAFile       string   `json:"ca_file,omitempty"`       // trust for a private certificate authority; default: the system's
+	Audience     []string `json:"audience,omitempty"`      // one of these must be in the answer's aud; default: not asked
+	// Remember is how long an answer is used again, at most as long as the token lasts; default 30s, at most 10m. A token that was
+	// revoked goes on working that long.
+	Remember Duration  `json:"remember,omitempty"`
+	Claims   JWTClaims `json:"claims,omitzero"`
+}
+
 // ClientCertificate accepts client certificates. An application is known by a certificate's fingerprint, which needs no
 // authority, or by a name in a certificate of an authority in CA; both are credentials of the directory. The listener has to
 // ask for certificates: tls.client_certificates.

@@ -278,14 +278,15 @@ type Operation struct {
 // Authn says how callers prove who they are. When several ways are listed, each is tried in the order of this list and the
 // first that succeeds counts.
 type Authn struct {
-	None        bool               `json:"none,omitempty"`        // open to anyone
-	Certificate *ClientCertificate `json:"certificate,omitempty"` // client certificates (mutual TLS)
-	APIKey      *APIKey            `json:"api_key,omitempty"`     // header X-API-Key, or Authorization: Bearer; the default when no way is listed
-	JWT         []JWT              `json:"jwt,omitempty"`         // signed tokens of identity providers
-	OwnTokens   bool               `json:"own_tokens,omitempty"`  // tokens of this gateway's own token_endpoint
-	Basic       bool               `json:"basic,omitempty"`       // id and secret of a client as Authorization: Basic
-	HMAC        *HMAC              `json:"hmac,omitempty"`        // requests signed the AWS way
-	Signature   *MessageSignature  `json:"signature,omitempty"`   // HTTP message signatures
+	None          bool               `json:"none,omitempty"`          // open to anyone
+	Certificate   *ClientCertificate `json:"certificate,omitempty"`   // client certificates (mutual TLS)
+	APIKey        *APIKey            `json:"api_key,omitempty"`       // header X-API-Key, or Authorization: Bearer; the default when no way is listed
+	JWT           []JWT              `json:"jwt,omitempty"`           // signed tokens of identity providers
+	OwnTokens     bool               `json:"own_tokens,omitempty"`    // tokens of this gateway's own token_endpoint
+	Introspection *Introspection     `json:"introspection,omitempty"` // tokens that an authorization server is asked about
+	Basic         bool               `json:"basic,omitempty"`         // id and secret of a client as Authorization: Basic
+	HMAC          *HMAC              `json:"hmac,omitempty"`          // requests signed the AWS way
+	Signature     *MessageSignature  `json:"signature,omitempty"`     // HTTP message signatures
 }
 
 // APIKey is where a key is read from.

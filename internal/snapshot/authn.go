@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -50,6 +51,9 @@ func (b *builder) compileAuthn(a *policy.Authn, rule *decision.Rule) gate.Gate {
 		}
 		methods = append(methods, authn.Tokens(rule, issuers...))
 	}
+	if n := a.Introspection; n != nil {
+		methods = append(methods, b.introspection(n, rule, len(a.JWT) == 0 && !a.OwnTokens))
+	}
 	if a.Basic {
 		methods = append(methods, authn.Basic(rule))
 	}
@@ -69,7 +73,7 @@ func (b *builder) compileAuthn(a *policy.Authn, rule *decision.Rule) gate.Gate {
 
 // otherMethods reports whether anything but an API key is accepted.
 func otherMethods(a *policy.Authn) bool {
-	return len(a.JWT) > 0 || a.OwnTokens || a.Certificate != nil || a.Basic || a.HMAC != nil || a.Signature != nil
+	return len(a.JWT) > 0 || a.OwnTokens || a.Introspection != nil || a.Certificate != nil || a.Basic || a.HMAC != nil || a.Signature != nil
 }
 
 func lowered(list []string) (out []string) {
@@ -111,6 +115,7 @@ func (b *builder) checkAuthn(pointer string, a *policy.Authn) {
 		b.checkFieldName(pointer+"/api_key/header", k.Header)
 	}
 	b.checkSigned(pointer, a)
+	b.checkIntrospection(pointer+"/introspection", a.Introspection)
 	if a.OwnTokens && b.doc.TokenEndpoint == nil {
 		b.problem(pointer+"/own_tokens", "configure token_endpoint", "this gateway has no token endpoint, so there are no tokens of its own")
 	}
@@ -201,7 +206,10 @@ func (b *builder) checkJWT(at string, j *policy.JWT) {
 		b.problem(at+"/skew", "write at most 10m, and correct the clocks", "a skew of %s would accept tokens long after their end", j.Skew)
 	}
 	b.notNegative(at, map[string]policy.Duration{"skew": j.Skew, "max_age": j.Max, "refresh": j.Refresh, "stale": j.Stale})
-	c, at := &j.Claims, at+"/claims"
+	b.checkClaims(at+"/claims", &j.Claims)
+}
+
+func (b *builder) checkClaims(at string, c *policy.JWTClaims) {
 	if c.Fixed != "" && (len(c.Application) > 0 || len(c.Applications) > 0) {
 		b.problem(at+"/application_id", "remove it, or application and applications", "the application is fixed, so no claim can name it")
 	}
@@ -240,6 +248,55 @@ func localName(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
+// claimMap compiles the meaning of claims, with its defaults.
+func claimMap(j *policy.JWTClaims) authn.ClaimMap {
+	c := authn.ClaimMap{Application: j.Application, Applications: j.Applications, Fixed: j.Fixed,
+		User: cmp.Or(j.User, "sub"), Scopes: j.Scopes, Roles: j.Roles, RoleMap: j.RoleMap}
+	if len(c.Application) == 0 {
+		c.Application = []string{"client_id", "azp"}
+	}
+	if len(c.Scopes) == 0 {
+		c.Scopes = []string{"scope", "scp"}
+	}
+	for _, name := range policy.SortedNames(j.Attributes) {
+		c.Attributes = append(c.Attributes, authn.Attribute{Name: name, Claim: j.Attributes[name]})
+	}
+	return c
+}
+
+// introspection compiles the method that asks an authorization server.
+func (b *builder) introspection(n *policy.Introspection, rule *decision.Rule, tokens bool) authn.Method {
+	c := authn.IntrospectionConfig{Audience: n.Audience, Remember: time.Duration(n.Remember), Claims: claimMap(&n.Claims), Rule: rule, TakesTokens: tokens,
+		Source: gate.IntrospectionSource{URL: n.URL, ClientID: n.ClientID, CAFile: n.CAFile}}
+	if n.ClientSecret != "" {
+		c.Unread = b.deps.Secret == nil
+		if b.deps.Secret != nil {
+			c.Source.ClientSecret, _ = b.deps.Secret(n.ClientSecret) // checkIntrospection has reported a fault
+		}
+	}
+	id, _ := json.Marshal(n)
+	c.Source.ID = string(id)
+	return authn.Introspection(c)
+}
+
+func (b *builder) checkIntrospection(at string, n *policy.Introspection) {
+	if n == nil {
+		return
+	}
+	b.checkFetched(at+"/url", n.URL)
+	if n.Remember > policy.Duration(10*time.Minute) {
+		b.problem(at+"/remember", "write at most 10m", "a token that was revoked would go on working for %s", n.Remember)
+	}
+	if err := policy.CheckReferences(n.ClientSecret); err != nil {
+		b.problem(at+"/client_secret", "write ${env:NAME} or ${file:/path}", "%v", err)
+	} else if n.ClientSecret != "" && b.deps.Secret != nil {
+		if _, err := b.deps.Secret(n.ClientSecret); err != nil {
+			b.problem(at+"/client_secret", "make the reference lead to the secret", "the client secret cannot be read: %v", err)
+		}
+	}
+	b.checkClaims(at+"/claims", &n.Claims)
+}
+
 // issuer compiles an issuer once, however many operations accept it: they share the memory of verified tokens.
 func (b *builder) issuer(j *policy.JWT) *authn.Issuer {
 	id, _ := json.Marshal(j) // of plain data it cannot fail
@@ -249,8 +306,7 @@ func (b *builder) issuer(j *policy.JWT) *authn.Issuer {
 	c := authn.IssuerConfig{
 		Issuer: j.Issuer, Algorithms: j.Algorithms, Audience: j.Audience, AnyAudience: j.AnyAudience, Types: j.Types,
 		Skew: j.Skew.Or(30 * time.Second), MaxAge: time.Duration(j.Max),
-		Claims: authn.ClaimMap{Application: j.Claims.Application, Applications: j.Claims.Applications, Fixed: j.Claims.Fixed,
-			User: j.Claims.User, Scopes: j.Claims.Scopes, Roles: j.Claims.Roles, RoleMap: j.Claims.RoleMap},
+		Claims: claimMap(&j.Claims),
 		Source: gate.KeySource{Issuer: j.Issuer, Discovery: j.Discovery, URL: j.JWKSURL, File: j.JWKSFile, CAFile: j.CAFile,
 			Refresh: time.Duration(j.Refresh), Stale: time.Duration(j.Stale)},
 	}
@@ -266,20 +322,8 @@ func (b *builder) issuer(j *policy.JWT) *authn.Issuer {
 	if len(c.Types) == 0 {
 		c.Types = []string{"", "JWT", "at+jwt"}
 	}
-	if len(c.Claims.Application) == 0 {
-		c.Claims.Application = []string{"client_id", "azp"}
-	}
-	if c.Claims.User == "" {
-		c.Claims.User = "sub"
-	}
-	if len(c.Claims.Scopes) == 0 {
-		c.Claims.Scopes = []string{"scope", "scp"}
-	}
 	for _, name := range slices.Sorted(maps.Keys(j.RequiredClaims)) {
 		c.Required = append(c.Required, authn.RequiredClaim{Name: name, Values: j.RequiredClaims[name]})
-	}
-	for _, name := range slices.Sorted(maps.Keys(j.Claims.Attributes)) {
-		c.Claims.Attributes = append(c.Claims.Attributes, authn.Attribute{Name: name, Claim: j.Claims.Attributes[name]})
 	}
 	i := authn.NewIssuer(c)
 	if b.issuers == nil {

@@ -97,6 +97,11 @@ type verified struct {
 	expires, notBefore   time.Time
 	set                  *jose.Set
 	key                  [32]byte // thumbprint of the key that signed it
+
+	// Of an introspected token: when the answer is asked for again, that it is not active, or what is wrong with it.
+	until    time.Time
+	inactive bool
+	fault    *fault
 }
 
 // fault is a claim that does not let the token pass.
