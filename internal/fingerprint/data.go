@@ -36,6 +36,7 @@ type Phrase struct {
 	Log    bool    `json:"log"` // only lines of logs speak so
 	re     *regexp.Regexp
 	not    *regexp.Regexp
+	needle needle
 }
 
 var loaded = sync.OnceValue(func() *knowledge {
@@ -128,6 +129,7 @@ func (p *Phrase) compile(k *knowledge) (err error) {
 	if p.re, err = regexp.Compile("(?i)" + p.Re); err != nil {
 		return err
 	}
+	p.needle = needleOf("(?i)" + p.Re)
 	if p.Not != "" {
 		p.not, err = regexp.Compile("(?i)" + p.Not)
 	}

@@ -180,6 +180,7 @@ type marker struct {
 	text     string
 	squeezed string
 	re       *regexp.Regexp
+	needle   needle
 	strength float64 // 0 to 1: how unlikely it is in the mouth of anyone else
 }
 
@@ -197,7 +198,7 @@ func newMarker(s string) (marker, error) {
 			}
 		}
 		// A whole body is more telling than its length: "^Forbidden$" and "^RBAC: access denied$" differ in theirs.
-		return marker{text: pattern, re: re, strength: strengthOf(letters)}, nil
+		return marker{text: pattern, re: re, needle: needleOf(pattern), strength: strengthOf(letters)}, nil
 	}
 	m := marker{text: s, squeezed: squeeze(s), strength: strengthOf(len([]rune(s)))}
 	if m.squeezed == "" {
@@ -216,17 +217,17 @@ func strengthOf(n int) float64 { return min(1, max(0.15, float64(n-4)/24)) }
 
 func (m *marker) in(s *subject) bool {
 	if m.re != nil {
-		return m.re.MatchString(s.plain) || s.compact != "" && m.re.MatchString(s.compact)
+		return m.needle.mayMatch(s.lower) && (m.re.MatchString(s.plain) || s.compact != "" && m.re.MatchString(s.compact))
 	}
 	return strings.Contains(s.squeezed, m.squeezed)
 }
 
 // subject is a text that markers are looked for in.
-type subject struct{ plain, compact, squeezed string }
+type subject struct{ plain, lower, compact, squeezed string }
 
 func newSubject(s string) *subject {
 	s = strings.TrimSpace(s)
-	out := &subject{plain: s, squeezed: squeeze(s)}
+	out := &subject{plain: s, lower: asciiLower(s), squeezed: squeeze(s)}
 	if strings.HasPrefix(s, "{") || strings.HasPrefix(s, "[") {
 		var b bytes.Buffer
 		if json.Compact(&b, []byte(s)) == nil {

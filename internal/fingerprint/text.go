@@ -44,10 +44,11 @@ func read(text string, log bool) []Said {
 	if len(text) > MaxBody {
 		text = text[:MaxBody]
 	}
+	lower := asciiLower(text)
 	var out []Said
 	best := map[string]int{}
 	for _, p := range loaded().phrases {
-		if p.Log && !log {
+		if p.Log && !log || !p.needle.mayMatch(lower) {
 			continue
 		}
 		at := p.re.FindStringIndex(text)
