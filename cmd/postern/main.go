@@ -106,8 +106,8 @@ Exit codes: 0 yes, allowed, clean; 1 no, refused, findings; 2 wrong command line
 		Example:       "  postern demo\n  postern simulate --config postern.yaml < request.http\n  postern explain 01JD0Z8C0M3V9W6T5Q4R2E1A7B",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
-			if a.output != "text" && a.output != "json" {
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if a.output != "text" && a.output != "json" && (a.output != "junit" || c.Name() != "test") {
 				return usagef("--output %s: choose text or json", a.output)
 			}
 			a.begun = true
@@ -129,7 +129,7 @@ Exit codes: 0 yes, allowed, clean; 1 no, refused, findings; 2 wrong command line
 		}
 	}
 	add("run", newServeCommand(a), newDemoCommand(a))
-	add("config", newValidateCommand(a), newDiffCommand(a), newApplyCommand(a), newExportCommand(a))
+	add("config", newValidateCommand(a), newTestCommand(a), newDiffCommand(a), newApplyCommand(a), newExportCommand(a))
 	add("ask", newExplainCommand(a), newSimulateCommand(a), newDiagnoseCommand(a), newLogsCommand(a))
 	add("access", newLoginCommand(a), newLogoutCommand(a), newUsersCommand(a), newApplicationsCommand(a), newKeysCommand(a))
 	add("", newVersionCommand(a))

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -208,5 +209,34 @@ func TestFixesOfManyRefusals(t *testing.T) {
 		refused, len(reasons), fixable, verified, 100*float64(verified)/float64(refused), compared, same, took[len(took)/2], took[len(took)*99/100])
 	if verified*100 < refused*80 {
 		t.Errorf("only %d of %d refusals have a verified fix", verified, refused)
+	}
+}
+
+// The scenarios run for users as they do here: `postern test scenarios/*.txtar`.
+func TestScenariosRunForUsers(t *testing.T) {
+	for name, change := range map[string]struct {
+		old, new string
+		passes   bool
+	}{
+		"as it is":            {"", "", true},
+		"another decision":    {"roles: [order-reader]", "roles: [order-writer]", false},
+		"another expectation": {"403 authz.permission_missing\nApplication", "403 authz.permission_missing\nSomething", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			src, err := os.ReadFile("../../scenarios/permission-missing.txtar")
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := string(src)
+			if change.old != "" {
+				if text = strings.Replace(text, change.old, change.new, -1); text == string(src) {
+					t.Fatal("nothing was changed")
+				}
+			}
+			r, err := lab.RunScenario(t.Context(), "x.txtar", []byte(text))
+			if err != nil || len(r.Results) != 1 || r.Results[0].Passed != change.passes {
+				t.Errorf("%+v, %v", r, err)
+			}
+		})
 	}
 }
