@@ -135,7 +135,11 @@ func (g *apiKey) verify(x *gate.Exchange, f found) decision.Verdict {
 		return g.rejected(x, f.text, "application '"+id+"' belongs to tenant '"+p.Application.Tenant+"', which does not exist")
 	}
 	p.Proven, p.Method, p.Scopes, p.Field = true, "api_key", p.Key.Scopes, f.field
-	k, now := &p.Key, env.Now()
+	k := &p.Key
+	if k.Revoked.IsZero() && k.Expires.IsZero() {
+		return decision.Pass(g.rule) // most keys: the clock is not asked
+	}
+	now := env.Now()
 	if !k.Revoked.IsZero() && !k.Revoked.After(now) {
 		return g.revoked(x)
 	}
