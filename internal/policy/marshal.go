@@ -81,11 +81,12 @@ func encodeStruct(v reflect.Value, p *path) (*yaml.Node, error) {
 		f := v.Field(t.index[name])
 		switch t.omit[t.index[name]] {
 		case "empty":
-			if f.IsZero() || (f.Kind() == reflect.Slice || f.Kind() == reflect.Map) && f.Len() == 0 {
+			if (f.Kind() == reflect.Slice || f.Kind() == reflect.Map) && f.Len() == 0 {
 				continue
 			}
+			fallthrough
 		case "zero":
-			if f.IsZero() {
+			if f.IsZero() || f.Kind() == reflect.Struct && saysNothing(f) {
 				continue
 			}
 		}
@@ -94,6 +95,13 @@ func encodeStruct(v reflect.Value, p *path) (*yaml.Node, error) {
 		}
 	}
 	return n, nil
+}
+
+// saysNothing reports whether a struct would be written as {}: it is not zero to Go, because of a list that is empty instead
+// of nil, yet it is once it was read again, and would then be left out.
+func saysNothing(v reflect.Value) bool {
+	n, err := encodeStruct(v, nil)
+	return err == nil && len(n.Content) == 0
 }
 
 func add(n *yaml.Node, key string, v reflect.Value, p *path) error {

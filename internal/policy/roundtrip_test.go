@@ -149,6 +149,19 @@ apis:
 	}
 }
 
+// An empty list within a struct makes the struct no more than an absent one, which is how it is read again.
+func TestMarshalLeavesOutEmptyStructs(t *testing.T) {
+	d := &Document{Format: Format, APIs: []API{{Name: "orders", Versions: []Version{{Version: "v1",
+		Authn: &Authn{JWT: []JWT{{Issuer: "https://id.example", Claims: JWTClaims{Scopes: []string{}}}}}}}}}}
+	text, err := Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(text, []byte("claims")) {
+		t.Errorf("got\n%s", text)
+	}
+}
+
 func TestDurationTexts(t *testing.T) {
 	for in, want := range map[string]string{"1m": "1m", "60s": "1m", "1h": "1h", "1h30m": "1h30m", "90s": "1m30s", "10m": "10m", "20h": "20h", "500ms": "500ms", "0s": "0s", "1h0m5s": "1h0m5s"} {
 		var d Duration
