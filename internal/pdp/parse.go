@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/types"
@@ -59,6 +60,9 @@ type Set struct {
 	policies []*Policy
 	byID     map[string]*Policy
 	index    index
+
+	mu         sync.Mutex
+	selections map[string]*Selection // made so far, by their policies
 }
 
 // Parse reads texts. The error is a policy.Problems with a pointer for every text that is wrong; positions inside a text are
@@ -142,12 +146,16 @@ func (s *Set) parse(t *Text) policy.Problems {
 	return problems
 }
 
-var parserPosition = regexp.MustCompile(`^parse error at <input>:(\d+):(\d+) `)
+var (
+	parserPosition = regexp.MustCompile(`^parse error at <input>:(\d+):(\d+) `)
+	parserExact    = regexp.MustCompile(`: ("(?s:.*)"): exact got (.+) want (.+)$`)
+)
 
 // parserWords turns "parser error: parse error at <input>:3:7 …" into "line 3, column 7: …".
 func parserWords(err error) string {
 	s := strings.TrimPrefix(err.Error(), "parser error: ")
 	s = parserPosition.ReplaceAllString(s, "line $1, column $2: ")
+	s = parserExact.ReplaceAllString(s, `: before $1 stands "$2", and "$3" was expected`)
 	const most = 300
 	if len(s) > most {
 		s = s[:most] + "…"

@@ -42,13 +42,13 @@ func Attributed(c Config, r Rules) gate.Gate {
 		r.Zone = time.UTC
 	}
 	g := &attributed{rbac: base, model: r.Model, sel: sel, require: r.Require, open: r.Open, owner: r.Owner, point: r.Point,
-		in: inputsOf(sel.Reads(), r.Model.attributes, &r.Subject, r.Zone), action: r.Subject.action(), resource: r.Model.resource(&r.Subject).UID,
-		rules: make(map[*pdp.Policy]*decision.Rule, len(sel.Policies()))}
-	for _, p := range sel.Policies() {
-		g.rules[p] = &decision.Rule{ID: p.ID, Pointer: p.Text.Pointer}
-	}
+		in: inputsOf(sel.Reads(), r.Model.attributes, &r.Subject, r.Zone), action: r.Subject.action(), resource: r.Model.resource(&r.Subject).UID}
 	return g
 }
+
+// ruleOf names a policy as the rule that decided. It is made when it is needed: ten thousand operations under a thousand policies
+// would otherwise keep ten million.
+func ruleOf(p *pdp.Policy) *decision.Rule { return &decision.Rule{ID: p.ID, Pointer: p.Text.Pointer} }
 
 type attributed struct {
 	*rbac
@@ -59,7 +59,6 @@ type attributed struct {
 	require, open    bool
 	owner            *Owner
 	point            *Point
-	rules            map[*pdp.Policy]*decision.Rule
 }
 
 // Check implements gate.Gate. It allocates: Cedar's values are made for each request.
@@ -126,7 +125,7 @@ func (g *attributed) decide(ctx context.Context, x *gate.Exchange) (n notes, v *
 		return n, v
 	}
 	if len(a.MaybeForbids) > 0 {
-		abstained := decision.Abstain(decision.Forbidden, g.rules[a.MaybeForbids[0]], g.missing(unknown, a.MaybeForbids)...)
+		abstained := decision.Abstain(decision.Forbidden, ruleOf(a.MaybeForbids[0]), g.missing(unknown, a.MaybeForbids)...)
 		return n, &abstained
 	}
 	if len(a.ShadowForbids) > 0 {
@@ -195,7 +194,7 @@ func (g *attributed) forbidden(x *gate.Exchange, q *pdp.Query, forbids []*pdp.Po
 			facts = append(facts, decision.Fact{Name: "condition", Want: c.Text, Got: c.Values})
 		}
 	}
-	return decision.Refuse(decision.Forbidden, g.rules[forbids[0]], append(facts, more...)...)
+	return decision.Refuse(decision.Forbidden, ruleOf(forbids[0]), append(facts, more...)...)
 }
 
 // nearest names the permits that fail least, with the conditions that fail.

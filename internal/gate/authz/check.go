@@ -20,8 +20,10 @@ func (m *Model) Check(set *pdp.Set, subjects []Subject) (problems policy.Problem
 	for _, p := range set.Policies() {
 		c.reads.Add(p.Mentions())
 	}
+	seen := map[*action]bool{}
 	for i := range subjects {
-		if a := m.actions[subjects[i].action()]; a != nil && !slices.Contains(c.actions, a) {
+		if a := m.actions[subjects[i].action()]; a != nil && !seen[a] {
+			seen[a] = true
 			c.actions = append(c.actions, a)
 		}
 	}
@@ -48,6 +50,9 @@ func (c *checker) check(p *pdp.Policy) []fault {
 	if faults := c.names(p); faults != nil {
 		return faults
 	}
+	if faults := c.inputs(p); faults != nil {
+		return faults
+	}
 	for _, name := range p.Mentions().Below("context.headers") {
 		if secretField(name) {
 			return []fault{{"the field " + name + " carries credentials", "compare what they prove: attributes of principal"}}
@@ -61,6 +66,42 @@ func (c *checker) check(p *pdp.Policy) []fault {
 	for _, line := range schema.Check(p) {
 		faults = append(faults, fault{line, "docs/authorization.md lists what policies can read"})
 	}
+	return faults
+}
+
+// contextNames are the parts of the context.
+var contextNames = []string{"now", "time", "address", "method", "path", "host", "scheme", "params", "query", "headers", "body"}
+
+// inputs looks for parts of the context that are nowhere: to Cedar, has of something that cannot be there is plainly false, and what
+// depends on it never applies.
+func (c *checker) inputs(p *pdp.Policy) (faults []fault) {
+	look := func(at string, names []string, remedy string) {
+		for _, name := range p.Mentions().Below(at) {
+			if slices.Contains(names, name) {
+				continue
+			}
+			f := fault{"there is no " + at + "." + name, remedy}
+			if near := policy.Suggest(name, names); near != "" {
+				f.remedy = "did you mean " + near + "?"
+			}
+			faults = append(faults, f)
+		}
+	}
+	look("context", contextNames, "docs/authorization.md lists what policies can read")
+	var params, body []string
+	if len(p.Mentions().Below("context.params")) > 0 || len(p.Mentions().Below("context.body")) > 0 {
+		for _, a := range c.actions {
+			if !p.AdmitsAction(a.object) {
+				continue
+			}
+			for _, s := range a.subjects {
+				params = append(params, s.Params...)
+				body = slices.AppendSeq(body, maps.Keys(s.Body))
+			}
+		}
+	}
+	look("context.params", params, "name a parameter of the path of an operation that the policy is about")
+	look("context.body", body, "declare it under authz/body, such as {pointer: /amount, type: long}")
 	return faults
 }
 
