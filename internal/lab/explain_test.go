@@ -320,3 +320,67 @@ func TestExplainKeepsEveryOutcome(t *testing.T) {
 		t.Errorf("an empty explanation exits with %d", e.ExitCode())
 	}
 }
+
+// Remedies are cut like everything else: nobody below the operator is told what only an operator can do, nor what would tell
+// a hidden reason, a role or a rule.
+func TestFixesAreCutToTheAsker(t *testing.T) {
+	p := newPast(t)
+	p.dir.Subscribe("orders", "v1", directory.Subscription{ID: "s_1", State: directory.Pending})
+	explain := func(rec record.Record, asker decision.Disclosure) (lab.Explanation, string) {
+		e := lab.Explain(t.Context(), rec, p.snap, p.env, asker, p.keys(), lab.WithProof(&lab.Prover{}, nil))
+		text, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e, string(text)
+	}
+	rec := p.call("198.51.100.7", "")
+	e, _ := explain(rec, decision.ToOperator)
+	if len(e.Fixes) == 0 || !e.Fixes[0].Verified || len(e.Fixes[0].Changes) != 2 || e.Now != lab.Refused {
+		t.Fatalf("%+v", e.Fixes)
+	}
+	if e, text := explain(rec, decision.ToProven); len(e.Fixes) != 0 || strings.Contains(text, "s_1") {
+		t.Errorf("a caller is told what an operator can do: %s", text)
+	}
+
+	anonymous := rec
+	anonymous.Key, anonymous.Fields, anonymous.Reason, anonymous.Gate = "", nil, "authn.credential_missing", "authn"
+	anonymous.Steps = []record.Step{{Gate: "route", Outcome: "pass"}, {Gate: "authn", Outcome: "refuse", Reason: "authn.credential_missing"}}
+	e, text := explain(anonymous, decision.ToAnyone)
+	if len(e.Fixes) != 1 || !e.Fixes[0].Verified || e.Fixes[0].Changes[0].Text != "Send a valid API key in the header X-API-Key." {
+		t.Errorf("%s", text)
+	}
+	if strings.Contains(text, "order-writer") || strings.Contains(text, "subscribed") {
+		t.Errorf("an anonymous caller is told roles: %s", text)
+	}
+	if e, _ := explain(anonymous, decision.ToOperator); !strings.Contains(e.Fixes[0].Changes[0].Text, "has the role order-writer") {
+		t.Errorf("%+v", e.Fixes)
+	}
+
+	denied := anonymous
+	denied.Peer, denied.Client, denied.Reason, denied.Gate = "203.0.113.9:1", "203.0.113.9", "ip.denied", "ip"
+	denied.Steps = []record.Step{{Gate: "route", Outcome: "pass"}, {Gate: "ip", Outcome: "refuse", Reason: "ip.denied"}}
+	if e, text := explain(denied, decision.ToProven); len(e.Fixes) != 0 || strings.Contains(text, "203.0.113") || strings.Contains(text, "ip.d") {
+		t.Errorf("a hidden reason shows through its remedies: %s", text)
+	}
+	if e, _ := explain(denied, decision.ToOperator); len(e.Fixes) == 0 {
+		t.Error("the operator is told no remedy")
+	}
+}
+
+// What was refused then may pass now, and that is the first thing to know.
+func TestExplainSaysThatItWouldPassNow(t *testing.T) {
+	p := newPast(t)
+	p.dir.Subscribe("orders", "v1", directory.Subscription{ID: "s_1", State: directory.Pending})
+	rec := p.call("198.51.100.7", "")
+	p.dir.Subscribe("orders", "v1", directory.Subscription{ID: "s_1", State: directory.Approved})
+	p.dir.Applications["shop-web"] = directory.Application{ID: "shop-web", Tenant: "acme", Standing: directory.Active, Roles: []string{"order-writer"}}
+	e := lab.Explain(t.Context(), rec, p.snap, p.env, decision.ToProven, p.keys(), lab.WithProof(&lab.Prover{}, nil))
+	if e.Now != lab.Allowed || len(e.Fixes) != 1 || e.Fixes[0].Changes[0].Kind != "send_again" || e.ExitCode() != 1 {
+		t.Errorf("%s %+v", e.Now, e.Fixes)
+	}
+	var b strings.Builder
+	if err := e.WriteText(&b, false); err != nil || !strings.Contains(b.String(), "Sent again now, it would pass.") {
+		t.Errorf("%v\n%s", err, b.String())
+	}
+}
