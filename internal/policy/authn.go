@@ -124,3 +124,9 @@ func (i *Identity) Fields() (names []string) {
 
 // SortedNames returns the keys of a map in order.
 func SortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// Failures turns away callers whose credentials were refused too often: from one address (of IPv6: one /64), or beginning alike.
+type Failures struct {
+	Most int      `json:"most"`          // refused credentials after which further attempts are answered 429
+	Per  Duration `json:"per,omitempty"` // how long failures are counted, and how long the answer lasts; default 1m
+}

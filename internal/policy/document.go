@@ -287,6 +287,7 @@ type Authn struct {
 	Basic         bool               `json:"basic,omitempty"`         // id and secret of a client as Authorization: Basic
 	HMAC          *HMAC              `json:"hmac,omitempty"`          // requests signed the AWS way
 	Signature     *MessageSignature  `json:"signature,omitempty"`     // HTTP message signatures
+	Failures      *Failures          `json:"failures,omitempty"`      // turns guessing away; default: nothing does
 }
 
 // APIKey is where a key is read from.

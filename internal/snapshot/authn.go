@@ -22,6 +22,14 @@ import (
 
 // compileAuthn makes the gate of one `authn`, which may be nil: an API key is asked for then.
 func (b *builder) compileAuthn(a *policy.Authn, rule *decision.Rule) gate.Gate {
+	g := b.compileMethods(a, rule)
+	if a != nil && a.Failures != nil && a.Failures.Most > 0 {
+		g = authn.Failures(g, a.Failures.Most, a.Failures.Per.Or(time.Minute), rule)
+	}
+	return g
+}
+
+func (b *builder) compileMethods(a *policy.Authn, rule *decision.Rule) gate.Gate {
 	if a == nil {
 		a = &policy.Authn{}
 	}
@@ -113,6 +121,9 @@ func (b *builder) checkAuthn(pointer string, a *policy.Authn) {
 	}
 	if k := a.APIKey; k != nil && k.Header != "" {
 		b.checkFieldName(pointer+"/api_key/header", k.Header)
+	}
+	if f := a.Failures; f != nil && f.Most < 1 {
+		b.problem(pointer+"/failures/most", "write 1 or more, such as 20", "%d failures cannot be waited for", f.Most)
 	}
 	b.checkSigned(pointer, a)
 	b.checkIntrospection(pointer+"/introspection", a.Introspection)
