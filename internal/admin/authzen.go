@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"postern/internal/pdp"
 )
@@ -48,6 +49,7 @@ func (s *Server) evaluation(several bool) http.HandlerFunc {
 			writeProblem(w, p)
 			return
 		}
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(20 * time.Second)) // without one, the server's own applies
 		answer, p := s.evaluate(r, several)
 		if p != nil {
 			writeProblem(w, p)

@@ -86,7 +86,7 @@ func TestPolicies(t *testing.T) {
 		@id("inside") forbid(principal, action, resource) unless { context.address.isInRange(ip("198.51.100.0/24")) };`}
 	small := gatetest.Content("application/json", `{"amount": 80}`)
 	gatetest.Run(t, gatetest.Suite{
-		Name: "authz", New: func() gate.Gate { return w.gate(t) }, PassAllocs: 200,
+		Name: "authz", New: func() gate.Gate { return w.gate(t) }, PassAllocs: 80,
 		Pass: and(in("order-reader", ""), small),
 		Refusals: []gatetest.Case{
 			{Name: "no grant", Setup: and(in("order-reader", ""), gatetest.Content("application/json", `{"amount": 101}`)), Reason: decision.PermissionMissing,
@@ -299,6 +299,43 @@ func TestOwner(t *testing.T) {
 			}
 		})
 	}
+}
+
+// silent never answers, not even from memory.
+type silent struct{}
+
+func (silent) Ask(context.Context, *gate.Question) (gate.Said, error) {
+	return gate.Said{}, errors.New("connection refused")
+}
+
+func TestRulesKeepThePromisesOfGates(t *testing.T) {
+	w := world{permission: "orders:create", params: []string{"id"}, rules: authz.Rules{
+		Owner: &authz.Owner{URL: "https://orders.internal/{id}", Pointer: "/owner", Is: "application", Rule: rule}}}
+	asking := func(a gate.Asker) func(*gate.Exchange) {
+		return and(in("order-writer", ""), func(x *gate.Exchange) {
+			x.Params[0], x.NParams = gate.Param{Name: "id", Value: "17"}, 1
+			x.Env.Asker = a
+		})
+	}
+	body := func(x *gate.Exchange) { x.Params[0], x.NParams = gate.Param{Name: "id", Value: "shop-app"}, 1 }
+	path := world{permission: "orders:create", params: []string{"id"}, rules: authz.Rules{Owner: &authz.Owner{Param: "id", Is: "application", Exempt: []string{"support"}, Rule: rule}}}
+	permit := world{cedar: `permit(principal == Application::"shop-app", action, resource);`, rules: authz.Rules{Require: true}}
+	gatetest.Run(t, gatetest.Suite{
+		Name: "authz", New: func() gate.Gate { return w.gate(t) }, PassAllocs: 50,
+		Pass: and(in("order-writer", ""), asking(memory{`{"owner": "shop-web"}`})),
+		Refusals: []gatetest.Case{
+			{Name: "not the owner", New: func() gate.Gate { return path.gate(t) }, Setup: and(in("order-writer", ""), body), Reason: decision.NotOwner},
+			{Name: "no permit", New: func() gate.Gate { return permit.gate(t) }, Setup: in("order-writer", ""), Reason: decision.NotPermitted},
+		},
+		Outages: []gatetest.Case{{Name: "the order service does not answer", Setup: asking(silent{}), Reason: decision.AuthzUnavailable}},
+	})
+}
+
+// memory has one answer, which it remembers.
+type memory struct{ body string }
+
+func (m memory) Ask(context.Context, *gate.Question) (gate.Said, error) {
+	return gate.Said{Status: 200, Body: []byte(m.body)}, nil
 }
 
 func TestOwnerByHTTP(t *testing.T) {
