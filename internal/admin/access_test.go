@@ -214,9 +214,18 @@ func TestNobodyHandsOnMoreThanTheyHave(t *testing.T) {
 	w.post(op, "/api/v1/tokens", map[string]any{"name": "x", "roles": []string{"admin"}}).refused(422, "invalid")
 	w.post(small, "/api/v1/tenants", map[string]any{"id": "x"}).refused(403, "role_missing")
 
-	// Roles that are taken from a user are taken from the user's tokens.
-	w.do(boss, "PATCH", "/api/v1/users/"+opID, map[string]any{"roles": []string{"operator"}}).want(200)
-	w.get(small, "/api/v1/tenants").refused(403, "role_missing")
+	// A smaller role than one's own is no role one has to have oneself.
+	reader := w.post(boss, "/api/v1/tokens", map[string]any{"name": "dashboards", "roles": []string{"viewer"}}).want(201).text("text")
+	w.get(reader, "/api/v1/tenants").want(200)
+	w.post(reader, "/api/v1/tenants", map[string]any{"id": "x"}).refused(403, "role_missing")
+	w.post(boss, "/api/v1/tokens", map[string]any{"name": "x", "roles": []string{"root"}}).refused(422, "invalid")
+
+	// What is taken from a user is taken from the user's tokens, and no more than that.
+	wide := w.post(op, "/api/v1/tokens", map[string]any{"name": "deploy", "roles": []string{"operator"}}).want(201).text("text")
+	w.get(wide, "/api/v1/audit").want(200)
+	w.do(boss, "PATCH", "/api/v1/users/"+opID, map[string]any{"roles": []string{"viewer"}}).want(200)
+	w.get(wide, "/api/v1/audit").refused(403, "role_missing")
+	w.get(small, "/api/v1/tenants").want(200)
 	w.do(boss, "PATCH", "/api/v1/users/"+opID, map[string]any{"standing": "suspended"}).want(200)
 	w.get(small, "/api/v1/me").refused(401, "credential_rejected")
 	w.get(op, "/api/v1/me").refused(401, "credential_rejected")

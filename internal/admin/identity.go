@@ -129,7 +129,7 @@ func (s *Server) identify(ctx context.Context, r *http.Request) (*caller, error)
 			c.actor = "token:" + t.ID
 		}
 		// A token never outgrows its user: roles taken from the user are taken from all of the user's tokens.
-		c.roles = slices.DeleteFunc(slices.Clone(t.Roles), func(r string) bool { return !slices.Contains(c.user.Roles, r) })
+		c.roles = slices.DeleteFunc(slices.Clone(t.Roles), func(r string) bool { return !covers(c.user.Roles, r) })
 	}
 	c.can = allowed(c.roles)
 	return c, nil

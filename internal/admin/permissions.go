@@ -128,6 +128,13 @@ func allowed(names []string) permission {
 	return p
 }
 
+// covers reports whether a user with these roles may do all that the role allows. A token of an administrator can so be one
+// of a viewer, though nobody gave the administrator that role.
+func covers(names []string, role string) bool {
+	p, known := roles[role]
+	return known && allowed(names)&p == p
+}
+
 // missing names the smallest roles that allow p, for remedies.
 func missing(p permission) []string {
 	var out []string

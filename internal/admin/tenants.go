@@ -176,7 +176,7 @@ func mustBeNew(kind, id string, err error) error {
 	if err != nil {
 		return err
 	}
-	return problem(409, "exists", "There is a "+kind+" with the id "+id+" already.", "Choose another id, or change the one that is there with PATCH.")
+	return problem(409, "exists", "The "+kind+" "+id+" exists already.", "Choose another id, or change the one that is there with PATCH.")
 }
 
 // located adds where a created row is found, and its ETag.

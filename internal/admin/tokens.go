@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"postern/internal/directory"
@@ -39,7 +38,7 @@ func (s *Server) registerTokens() {
 	const tag = "users"
 	register(s, route{id: "list-tokens", method: "GET", path: "/tokens", tag: tag, summary: "List tokens and sessions of a user"}, s.listTokens)
 	register(s, route{id: "create-token", method: "POST", path: "/tokens", tag: tag, summary: "Create an API token", status: 201,
-		about: "The answer holds the token's text, which is shown this once. A token never has more roles than its user has when it is used."}, s.createToken)
+		about: "The answer holds the token's text, which is shown this once. Its roles may be smaller than the user's: a token of an administrator can be one of a viewer. A token never allows more than its user may do when it is used."}, s.createToken)
 	register(s, route{id: "revoke-token", method: "DELETE", path: "/tokens/{id}", tag: tag, summary: "Revoke a token or end a session"}, s.revokeToken)
 }
 
@@ -76,8 +75,9 @@ func (s *Server) createToken(ctx context.Context, c *caller, in *tokenInput) (*c
 		}
 	}
 	for i, r := range b.Roles {
-		if !slices.Contains(u.Roles, r) {
-			return nil, invalid(fmt.Sprintf("/roles/%d", i), fmt.Sprintf("The user does not have the role %q.", r), "Use some of: "+listOr(u.Roles, "none")+".")
+		if _, known := roles[r]; known && !covers(u.Roles, r) {
+			return nil, invalid(fmt.Sprintf("/roles/%d", i), fmt.Sprintf("The role %q allows more than the user's roles do.", r),
+				"Use roles that allow no more than: "+listOr(u.Roles, "none")+".")
 		}
 	}
 	if err := grants(c, b.Roles); err != nil {

@@ -55,7 +55,7 @@ type Token struct {
 	Name    string    `json:"name,omitempty"`
 	Kind    string    `json:"kind"` // bootstrap, api or session
 	Hash    [32]byte  `json:"-"`
-	Roles   []string  `json:"roles"` // at most those of the user
+	Roles   []string  `json:"roles"` // that allow at most what the user may do
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires,omitzero"`
 	Revoked time.Time `json:"revoked,omitzero"`
