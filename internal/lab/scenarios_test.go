@@ -118,7 +118,7 @@ func TestScenarios(t *testing.T) {
 		authn.token_algorithm authn.token_claim authn.application_unknown
 		account.tenant_suspended account.application_suspended subscription.missing subscription.pending
 		subscription.rejected subscription.suspended subscription.revoked subscription.expired authz.scope_insufficient
-		waf.blocked waf.uninspected authz.permission_missing limit.rate limit.quota limit.unavailable guardrail.model_unknown guardrail.model_not_allowed
+		waf.blocked waf.uninspected authz.permission_missing authz.not_permitted authz.not_owner authz.forbidden authz.input_unusable authz.unavailable limit.rate limit.quota limit.unavailable guardrail.model_unknown guardrail.model_not_allowed
 		guardrail.unpriced guardrail.unreadable upstream.none_healthy upstream.circuit_open upstream.credential`) {
 		if !reasons[code] {
 			t.Errorf("no scenario refuses with %s", code)
@@ -241,6 +241,8 @@ func setUp(t *testing.T, s scenario) played {
 			env.Directory.(*gatetest.Directory).Err = errors.New("the index is not loaded")
 		case "counters":
 			env.Counters = brokenCounters{}
+		case "asker":
+			env.Asker = brokenAsker{}
 		default:
 			t.Fatalf("there is no outage of %q", what)
 		}
@@ -251,6 +253,13 @@ func setUp(t *testing.T, s scenario) played {
 		snap.Judge(ctx, x, gate.StopAtFirst)
 	}
 	return played{doc, snap, env, req}
+}
+
+// brokenAsker reaches nobody.
+type brokenAsker struct{}
+
+func (brokenAsker) Ask(context.Context, *gate.Question) (gate.Said, error) {
+	return gate.Said{}, errors.New("it did not answer within 1s")
 }
 
 // secretOf follows references to secrets: every environment variable has a value.
