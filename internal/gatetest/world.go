@@ -92,7 +92,11 @@ func (d *Directory) Tenant(id string, into *directory.Tenant) (bool, error) {
 
 // Subscription implements gate.Directory.
 func (d *Directory) Subscription(application, api, version string, into *directory.Subscription) (bool, error) {
-	return find(d, d.Subscriptions, [3]string{application, api, version}, into)
+	ok, err := find(d, d.Subscriptions, [3]string{application, api, version}, into)
+	if ok || err != nil {
+		return ok, err
+	}
+	return find(d, d.Subscriptions, [3]string{application, api, "*"}, into)
 }
 
 func find[K comparable, V any](d *Directory, rows map[K]V, k K, into *V) (bool, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -142,7 +143,7 @@ func (s *scenarioFiles) play(ctx context.Context) (r Result, err error) {
 	if err != nil {
 		return r, err
 	}
-	snap, err := snapshot.Compile(doc, 1, snapshot.Deps{Upstream: func(name string) (gate.Upstream, bool) {
+	snap, err := snapshot.Compile(doc, 1, snapshot.Deps{Secret: scenarioSecret, Upstream: func(name string) (gate.Upstream, bool) {
 		_, known := doc.Upstreams[name]
 		is := gate.UpstreamState{Targets: 1, Healthy: 1}
 		if u, ok := s.upstreams[name]; ok {
@@ -183,6 +184,11 @@ func (s *scenarioFiles) play(ctx context.Context) (r Result, err error) {
 		snap.Judge(ctx, x, gate.StopAtFirst)
 	}
 	return Simulate(ctx, snap, env, req), nil
+}
+
+// scenarioSecret gives every variable of the environment a value, the same on every machine.
+func scenarioSecret(ref string) (string, error) {
+	return policy.Resolve(ref, func(name string) (string, bool) { return "a scenario's value of " + name + ", long enough", true }, os.ReadFile)
 }
 
 // brokenDirectory fails as the tests of the outage say.

@@ -84,7 +84,7 @@ func (w *world) run(ctx context.Context, cache map[string]*snapshot.Snapshot) (*
 func (w *world) compile() (*snapshot.Snapshot, error) {
 	doc := w.document()
 	known := upstreamsOf(w.snap)
-	return snapshot.Compile(doc, w.snap.Generation, snapshot.Deps{Upstream: func(name string) (gate.Upstream, bool) {
+	return w.snap.Variant(doc, func(name string) (gate.Upstream, bool) {
 		if is, ok := w.health[name]; ok {
 			return presumed{name, is}, true
 		}
@@ -93,7 +93,7 @@ func (w *world) compile() (*snapshot.Snapshot, error) {
 		}
 		_, ok := doc.Upstreams[name]
 		return presumed{name, gate.UpstreamState{Targets: 1, Healthy: 1}}, ok
-	}})
+	})
 }
 
 // upstreamsOf returns the upstreams that operations of a snapshot lead to.

@@ -49,7 +49,7 @@ func Compile(doc *policy.Document, generation uint64, d Deps) (*Snapshot, error)
 	}
 	return &Snapshot{
 		Generation: generation, Document: doc,
-		resolver: b.resolver, router: router, plans: b.plans, models: b.models, listed: b.listed, decides: b.decides,
+		resolver: b.resolver, router: router, plans: b.plans, models: b.models, listed: b.listed, decides: b.decides, deps: d,
 	}, nil
 }
 

@@ -28,6 +28,7 @@ type Snapshot struct {
 	models   map[string]*gate.Model
 	listed   []Operation
 	decides  map[string]*pdp.Service
+	deps     Deps
 }
 
 // Judge decides about x: it finds the client's address, routes the request, and runs the gates of its operation. The

@@ -6,6 +6,7 @@ import (
 	"postern/internal/decision"
 	"postern/internal/gate"
 	"postern/internal/gate/authz"
+	"postern/internal/policy"
 )
 
 // JudgeWhatIf is Judge in gate.Exhaust with the chain of the operation changed first, for questions such as "what if the
@@ -39,4 +40,11 @@ func (s *Snapshot) RolesWith(permission string) []string {
 		return nil
 	}
 	return roles.Holders(permission)
+}
+
+// Variant compiles another document with what this snapshot is connected to, except for upstreams.
+func (s *Snapshot) Variant(doc *policy.Document, upstream func(name string) (gate.Upstream, bool)) (*Snapshot, error) {
+	d := s.deps
+	d.Upstream = upstream
+	return Compile(doc, s.Generation, d)
 }
