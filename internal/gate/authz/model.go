@@ -54,7 +54,6 @@ type Model struct {
 	actions    map[types.EntityUID]*action
 	entities   types.EntityMap
 	above      map[string][]types.EntityUID // of each role: itself and what it inherits from
-	roles      *Roles
 }
 
 type action struct {
