@@ -136,7 +136,7 @@ func (a *app) diagnoseRequests(args []string, f diagnoseFlags) ([]reqtext.Reques
 	}
 	all, err := reqtext.Parse(text, hint, reqtext.WithFiles(readRequestFile))
 	if err != nil {
-		return nil, usage(errors.New(diagnose.Mask(err.Error()))) // it may quote a piece of the request
+		return nil, &codeError{exitUndecided, errors.New(diagnose.Mask(err.Error()))} // it may quote a piece of the request
 	}
 	if f.entry > 0 {
 		if f.entry > len(all) {

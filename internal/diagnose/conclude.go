@@ -61,12 +61,17 @@ func (c *theCase) conclude() {
 func (c *theCase) verdict() {
 	r := c.report
 	refused := refusing(c.status) || c.status >= 300 && c.status < 400 || c.in.Answer != nil
-	top := 0.0
+	top, strongest := 0.0, 0.0
 	if len(r.Causes) > 0 {
 		top = r.Causes[0].Confidence
+		for _, e := range r.Causes[0].For {
+			strongest = max(strongest, e.Weight)
+		}
 	}
 	switch {
-	case top >= enough && (refused || len(r.LogLines) > 0 || top >= 0.6):
+	case top >= enough && (refused || len(r.LogLines) > 0),
+		top >= 0.6 && strongest >= 3: // no refusal was seen, but a fault that would bring one about
+
 		r.Verdict = Refused
 	default:
 		r.Verdict = CannotTell

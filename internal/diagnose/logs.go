@@ -44,7 +44,6 @@ type line struct {
 type reader struct {
 	c      *theCase
 	path   string
-	host   string
 	traces []string
 	at     time.Time // when the answer was made, from its Date
 	kept   []line

@@ -83,7 +83,7 @@ func TestProbesNeverChangeAnything(t *testing.T) {
 func TestAllowUnsafeSendsTheRequestOnce(t *testing.T) {
 	o := newOrigin(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == "POST" {
-			http.Error(w, "invalid csrf token", 403)
+			http.Error(w, "invalid csrf token", http.StatusForbidden)
 		}
 	})
 	p := quick()
@@ -109,7 +109,7 @@ func TestAllowNeutralSendsABodyThatCannotSucceed(t *testing.T) {
 
 func TestBudgetAndRedirects(t *testing.T) {
 	away := newOrigin(t, func(http.ResponseWriter, *http.Request) {})
-	o := newOrigin(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, away.URL, 302) })
+	o := newOrigin(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, away.URL, http.StatusFound) })
 	waits := 0
 	p := quick()
 	p.Budget = 2
