@@ -17,8 +17,8 @@ func newApplicationsCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "applications",
 		Short: "List and create applications, and grant them roles",
-		Long: `List and create applications, and grant or withdraw their roles. Changes act within a second on every node. Tenants and
-subscriptions are managed through the management API.`,
+		Long: `List and create applications, and grant or withdraw their roles. Changes act within a second on every node. Tenants are
+managed through the management API.`,
 		Example: "  postern applications list\n  postern applications grant shop-web order-writer",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },

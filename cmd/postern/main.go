@@ -131,7 +131,7 @@ Exit codes: 0 yes, allowed, clean; 1 no, refused, findings; 2 wrong command line
 	add("run", newServeCommand(a), newDemoCommand(a))
 	add("config", newValidateCommand(a), newTestCommand(a), newDiffCommand(a), newApplyCommand(a), newExportCommand(a))
 	add("ask", newExplainCommand(a), newSimulateCommand(a), newDiagnoseCommand(a), newLogsCommand(a))
-	add("access", newLoginCommand(a), newLogoutCommand(a), newUsersCommand(a), newApplicationsCommand(a), newKeysCommand(a))
+	add("access", newLoginCommand(a), newLogoutCommand(a), newUsersCommand(a), newApplicationsCommand(a), newKeysCommand(a), newSubscriptionsCommand(a))
 	add("", newVersionCommand(a))
 	return root
 }

@@ -63,6 +63,7 @@ func TestScripts(t *testing.T) {
 			"tokenenv": tokenenv,
 			"api":      callAPI,
 			"firstkey": firstKey,
+			"firstsub": firstSubscription,
 		},
 	})
 }
@@ -129,6 +130,13 @@ func firstKey(ts *testscript.TestScript, _ bool, _ []string) {
 	keys, err := ts.Value("gateway").(*gatewayUnderTest).db.Keys(context.Background(), "", store.Page{Limit: 1})
 	ts.Check(err)
 	ts.Setenv("KEY", keys[0].ID)
+}
+
+// firstSubscription puts the id of the first subscription into SUBSCRIPTION.
+func firstSubscription(ts *testscript.TestScript, _ bool, _ []string) {
+	all, err := ts.Value("gateway").(*gatewayUnderTest).db.Subscriptions(context.Background(), "", store.Page{Limit: 1})
+	ts.Check(err)
+	ts.Setenv("SUBSCRIPTION", all[0].ID)
 }
 
 // gatewayUnderTest is a management API over a real store. It compiles like a gateway, and serves no traffic.
