@@ -184,6 +184,19 @@ func TestPoliciesInShadowReport(t *testing.T) {
 	}
 }
 
+func TestTheFieldOfTheCredentialIsNotRead(t *testing.T) {
+	w := world{cedar: `forbid(principal, action, resource) unless { context.headers["x-shop-token"].contains("yes") };`, rules: authz.Rules{}}
+	x := gatetest.Exchange(in("order-writer", ""), gatetest.Header("X-Shop-Token", gatetest.KeyText))
+	x.Principal.Field = "X-Shop-Token"
+	v := w.gate(t).Check(t.Context(), x)
+	fact(t, v, "condition", "x-shop-token", "context.headers.x-shop-token is []")
+	for _, f := range v.Facts() {
+		if strings.Contains(f.Got, gatetest.KeyText) {
+			t.Errorf("the key is told: %s", f.Name)
+		}
+	}
+}
+
 func TestForbidsReachOpenOperations(t *testing.T) {
 	w := world{cedar: `forbid(principal is Anonymous, action, resource) when { context.headers["x-bad"].contains("1") };`, rules: authz.Rules{Open: true}}
 	g := w.gate(t)

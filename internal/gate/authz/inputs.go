@@ -171,7 +171,7 @@ func (in *inputs) context(ctx context.Context, x *gate.Exchange, rule *decision.
 		}
 	}
 	if in.headers != nil {
-		fields, known := in.headersOf(x.Header)
+		fields, known := in.headersOf(x.Header, x.Principal.Field)
 		m["headers"] = fields
 		if !known {
 			unknown = append(unknown, "context.headers")
@@ -233,7 +233,8 @@ func (in *inputs) queryOf(x *gate.Exchange) (types.Record, bool) {
 	return types.NewRecord(m), true
 }
 
-func (in *inputs) headersOf(l header.List) (record types.Record, known bool) {
+// headersOf reads fields, but for the one that the credential came in: what policies read is shown when they refuse.
+func (in *inputs) headersOf(l header.List, credential string) (record types.Record, known bool) {
 	if !slices.ContainsFunc(l, func(f header.Field) bool {
 		return slices.ContainsFunc(in.headers, func(name string) bool { return header.EqualFold(f.Name, name) })
 	}) {
@@ -244,7 +245,7 @@ func (in *inputs) headersOf(l header.List) (record types.Record, known bool) {
 	for _, name := range in.headers {
 		var all []string
 		for i := range l {
-			if header.EqualFold(l[i].Name, name) {
+			if header.EqualFold(l[i].Name, name) && !header.EqualFold(name, credential) {
 				known = known && l[i].Value != decision.Redacted // a record keeps some fields out
 				all = append(all, l[i].Value)
 			}
