@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -315,5 +317,26 @@ func (c *call) failed2(ctx context.Context, body *body2, err error) *fault {
 	if isTimeout(err) {
 		return timeoutFault(phaseRead, c.up.pool.limits.read, err)
 	}
+	// A gRPC server whose caller's deadline passes resets the stream. That is the deadline, and not a server out of reach.
+	if limit, ok := grpcTimeout(c.x.Header.Get("Grpc-Timeout")); ok && c.grpc && c.x.Env.Now().Sub(c.x.Started) >= limit {
+		return timeoutFault(phaseTotal, limit, err)
+	}
 	return brokeFault(err)
+}
+
+// grpcTimeout reads a grpc-timeout field: at most eight digits and a unit (gRPC over HTTP/2, "Requests").
+func grpcTimeout(v string) (time.Duration, bool) {
+	if len(v) < 2 || len(v) > 9 {
+		return 0, false
+	}
+	units := map[byte]time.Duration{'H': time.Hour, 'M': time.Minute, 'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond}
+	unit, ok := units[v[len(v)-1]]
+	n, err := strconv.ParseUint(v[:len(v)-1], 10, 32)
+	if !ok || err != nil {
+		return 0, false
+	}
+	if n > uint64(math.MaxInt64/unit) {
+		return math.MaxInt64, true
+	}
+	return time.Duration(n) * unit, true
 }
