@@ -27,7 +27,7 @@ func TestEveryReasonIsComplete(t *testing.T) {
 		}
 		seen[r.Code] = true
 		if !slices.Contains(gates, r.Gate) {
-			t.Errorf("%s belongs to the unknown gate %q", r.Code, r.Gate)
+			t.Errorf("%s belongs to the unknown gate %q: a new gate is listed in gates, at the top of this file", r.Code, r.Gate)
 		}
 		if r.Status != 0 && (r.Status < 400 || r.Status > 599) || r.Status == 0 && r != UpstreamRefused {
 			t.Errorf("%s has the status %d", r.Code, r.Status)
@@ -57,6 +57,9 @@ func TestCatalogueIsInTheOrderOfTheGates(t *testing.T) {
 	for _, r := range Catalogue() {
 		i := slices.Index(gates, r.Gate)
 		if i < last {
+			if i < 0 {
+				continue // told by TestEveryReasonIsComplete
+			}
 			t.Errorf("%s of gate %s stands behind gate %s", r.Code, r.Gate, gates[last])
 		}
 		last = max(last, i)
