@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -103,7 +104,9 @@ func (a *app) report(err error, code int) {
 		fmt.Fprintln(a.stderr, "postern: "+plain(refused.Detail))
 		a.findings(refused.Errors)
 		for _, r := range refused.Remedies {
-			fmt.Fprintln(a.stderr, "  "+plain(r))
+			if !slices.ContainsFunc(refused.Errors, func(f admin.Finding) bool { return f.Remedy == r }) { // it stands there already
+				fmt.Fprintln(a.stderr, "  "+plain(r))
+			}
 		}
 	default:
 		for i, line := range strings.Split(err.Error(), "\n") {
@@ -125,7 +128,11 @@ func (a *app) findings(found []admin.Finding) {
 		if where != "" {
 			text = where + ": " + text
 		}
-		if f.Remedy != "" {
+		switch {
+		case f.Remedy == "":
+		case strings.HasSuffix(text, "."):
+			text += " " + f.Remedy
+		default:
 			text += "; " + f.Remedy
 		}
 		fmt.Fprintln(a.stderr, "  "+plain(text))
