@@ -32,7 +32,7 @@ func TestMoneyTextIsExact(t *testing.T) {
 
 func TestMoneyRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := Money(rapid.Int64Min(math.MinInt64 + 1).Draw(t, "amount"))
+		m := Money(rapid.Int64Min(math.MinInt64+1).Draw(t, "amount"))
 		if got, err := ParseMoney(m.String()); err != nil || got != m {
 			t.Fatalf("%d became %s became %d (%v)", m, m, got, err)
 		}
