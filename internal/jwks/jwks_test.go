@@ -223,8 +223,8 @@ func TestHostileAnswers(t *testing.T) {
 		h    http.HandlerFunc
 		want string
 	}{
-		"a redirect to another host": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, 302) }, "redirects"},
-		"a redirect without end":     {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", 302) }, "redirects"},
+		"a redirect to another host": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) }, "redirects"},
+		"a redirect without end":     {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusFound) }, "redirects"},
 		"too large":                  {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, big) }, "larger"},
 		"no JSON":                    {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }, "JSON"},
 		"no keys":                    {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"keys":[]}`) }, "no key"},

@@ -52,8 +52,6 @@ func (q *Query) wanted() [10]string {
 	return [...]string{q.Tenant, q.API, q.Application, q.Operation, q.Key, q.Reason, q.Gate, q.Outcome, q.Origin, q.Model}
 }
 
-const pathColumn = 10
-
 // numbers returns the fields of r that are numbers. Its time is told by how far it is from that in the id, which is nearly
 // always nothing.
 func (r *Record) numbers() [blockNumbers]int64 {
