@@ -41,6 +41,7 @@ type scenario struct {
 	outage          []string
 	upstreams       map[string]state
 	keys            *jose.Set // of every token issuer; nil: not fetched
+	credentials     *gatetest.Credentials
 }
 
 type people struct {
@@ -115,7 +116,8 @@ func TestScenarios(t *testing.T) {
 		origin.cors_denied origin.preflight_denied origin.cross_site origin.wrong_origin origin.csrf_missing origin.csrf_invalid origin.csrf_expired
 		authn.credential_missing authn.credential_misplaced authn.credential_rejected authn.key_expired authn.key_revoked authn.unavailable
 		authn.token_expired authn.token_not_yet_valid authn.token_audience authn.token_issuer authn.token_key_unknown authn.token_signature
-		authn.token_algorithm authn.token_claim authn.application_unknown
+		authn.token_algorithm authn.token_claim authn.application_unknown authn.credential_revoked authn.credential_expired
+		authn.signature_invalid authn.signature_time authn.signature_coverage authn.digest_mismatch
 		account.tenant_suspended account.application_suspended subscription.missing subscription.pending
 		subscription.rejected subscription.suspended subscription.revoked subscription.expired authz.scope_insufficient
 		waf.blocked waf.uninspected authz.permission_missing authz.not_permitted authz.not_owner authz.forbidden authz.input_unusable authz.unavailable limit.rate limit.quota limit.unavailable guardrail.model_unknown guardrail.model_not_allowed
@@ -230,6 +232,9 @@ func setUp(t *testing.T, s scenario) played {
 	req.Client = s.from
 	counters := counter.New(counter.Options{})
 	env := &gate.Env{Now: func() time.Time { return s.now }, Directory: s.people(), Counters: counters}
+	if s.credentials != nil {
+		env.Credentials = &gatetest.Credentials{ByID: s.credentials.ByID}
+	}
 	if s.keys != nil {
 		env.KeySets = &gatetest.KeySets{Set: s.keys}
 	}
@@ -239,6 +244,9 @@ func setUp(t *testing.T, s scenario) played {
 			env.KeySets = &gatetest.KeySets{Err: errors.New("https://id.example.com/keys answers 502")}
 		case "directory":
 			env.Directory.(*gatetest.Directory).Err = errors.New("the index is not loaded")
+			if c, ok := env.Credentials.(*gatetest.Credentials); ok {
+				c.Err = errors.New("the index is not loaded")
+			}
 		case "counters":
 			env.Counters = brokenCounters{}
 		case "asker":
@@ -329,6 +337,8 @@ func readScenario(t *testing.T, a *txtar.Archive) scenario {
 			s.config = string(f.Data)
 		case "directory.yaml":
 			err = yaml.Load(f.Data, &s.directory, yaml.WithKnownFields())
+		case "credentials.yaml":
+			s.credentials, err = readCredentials(f.Data)
 		case "jwks.json":
 			s.keys, err = jose.ParseSet(f.Data)
 		case "upstreams.yaml":
