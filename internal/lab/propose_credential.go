@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -125,6 +126,9 @@ func (q *question) sendCredential() []Change {
 		if keys {
 			w.holdKey(field, directory.Key{ID: "k_" + newcomer, Application: app.ID, Scopes: op.Scopes})
 			return nil
+		}
+		if w.wait < q.w.wait { // until then the guard against guessing looks at no credential, good or bad
+			return errors.New("the credential is looked at only after the wait")
 		}
 		// Nobody here can make such a credential, so authn is taken to have accepted one.
 		w.ifs.caller = &caller{application: app.ID, scopes: op.Scopes, method: "jwt"}

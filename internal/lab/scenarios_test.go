@@ -117,7 +117,7 @@ func TestScenarios(t *testing.T) {
 		authn.credential_missing authn.credential_misplaced authn.credential_rejected authn.key_expired authn.key_revoked authn.unavailable
 		authn.token_expired authn.token_not_yet_valid authn.token_audience authn.token_issuer authn.token_key_unknown authn.token_signature
 		authn.token_algorithm authn.token_claim authn.application_unknown authn.credential_revoked authn.credential_expired
-		authn.signature_invalid authn.signature_time authn.signature_coverage authn.digest_mismatch
+		authn.too_many_failures authn.signature_invalid authn.signature_time authn.signature_coverage authn.digest_mismatch
 		account.tenant_suspended account.application_suspended subscription.missing subscription.pending
 		subscription.rejected subscription.suspended subscription.revoked subscription.expired authz.scope_insufficient
 		waf.blocked waf.uninspected authz.permission_missing authz.not_permitted authz.not_owner authz.forbidden authz.input_unusable authz.unavailable limit.rate limit.quota limit.unavailable guardrail.model_unknown guardrail.model_not_allowed
