@@ -86,10 +86,14 @@ func (a *app) serve(ctx context.Context, f serveFlags, started func(context.Cont
 		return err
 	}
 	err = n.run(ctx, f, a.stdout, started)
+	logger.Info("stopping: requests in progress are answered first", "for_at_most", f.drainTimeout)
 	stop() // a second signal ends the process the default way, should draining hang
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.drainTimeout)
 	defer cancel()
-	return errors.Join(err, n.close(drain))
+	if err = errors.Join(err, n.close(drain)); err == nil {
+		logger.Info("stopped")
+	}
+	return err
 }
 
 // check refuses a management listener that other machines reach, unless that was asked for.

@@ -165,9 +165,10 @@ func appendRateLimitPolicy(b []byte, x *gate.Exchange) []byte {
 			continue
 		}
 		b = appendItem(b, l.Name, &first)
+		quota, w := policyOf(l)
 		b = append(b, ";q="...)
-		b = strconv.AppendInt(b, l.Max, 10)
-		if w := window(l); w > 0 {
+		b = strconv.AppendInt(b, quota, 10)
+		if w > 0 {
 			b = append(b, ";w="...)
 			b = strconv.AppendInt(b, w, 10)
 		}
@@ -175,23 +176,28 @@ func appendRateLimitPolicy(b []byte, x *gate.Exchange) []byte {
 	return b
 }
 
-func window(l *gate.Limit) int64 {
+// policyOf returns a limit as its field announces it: so many units in so many seconds. A rate is announced by its burst and
+// the time that takes to come back, since that is what r counts down from: the pace is the same.
+func policyOf(l *gate.Limit) (quota, seconds int64) {
 	if l.Kind == gate.LimitRate {
-		return wholeSeconds(l.Period)
+		if l.Burst <= 0 || l.Max <= 0 {
+			return l.Max, wholeSeconds(l.Period)
+		}
+		return l.Burst, wholeSeconds(time.Duration(float64(l.Period) * float64(l.Burst) / float64(l.Max)))
 	}
 	switch l.Unit {
 	case gate.Second:
-		return 1
+		seconds = 1
 	case gate.Minute:
-		return 60
+		seconds = 60
 	case gate.Hour:
-		return 3600
+		seconds = 3600
 	case gate.Day:
-		return 86400
+		seconds = 86400
 	case gate.Week:
-		return 7 * 86400
+		seconds = 7 * 86400
 	}
-	return 0
+	return l.Max, seconds
 }
 
 // wholeSeconds rounds up, so that nobody comes back too early.

@@ -205,15 +205,15 @@ func TestGRPCMessageIsEncoded(t *testing.T) {
 
 func TestRateLimitFields(t *testing.T) {
 	x := &gate.Exchange{Readings: []gate.LimitReading{
-		{Limit: &gate.Limit{Name: "burst", Max: 10, Period: 1500 * time.Millisecond}, Remaining: 3, Reset: 1100 * time.Millisecond},
+		{Limit: &gate.Limit{Name: "burst", Max: 10, Burst: 20, Period: 1500 * time.Millisecond}, Remaining: 13, Reset: 1100 * time.Millisecond},
 		{Limit: &gate.Limit{Name: `da"ily`, Kind: gate.LimitQuota, Max: 1000, Unit: gate.Day}, Remaining: -1, Reset: time.Hour},
 		{Limit: &gate.Limit{Name: "tried", Shadow: true}},
 		{Limit: &gate.Limit{Name: "monthly", Kind: gate.LimitQuota, Max: 5, Unit: gate.Month}, Remaining: 5},
 	}}
-	if got, want := string(appendRateLimit(nil, x)), `"burst";r=3;t=2, "da\"ily";r=0;t=3600, "monthly";r=5;t=0`; got != want {
+	if got, want := string(appendRateLimit(nil, x)), `"burst";r=13;t=2, "da\"ily";r=0;t=3600, "monthly";r=5;t=0`; got != want {
 		t.Errorf("RateLimit %s, want %s", got, want)
 	}
-	if got, want := string(appendRateLimitPolicy(nil, x)), `"burst";q=10;w=2, "da\"ily";q=1000;w=86400, "monthly";q=5`; got != want {
+	if got, want := string(appendRateLimitPolicy(nil, x)), `"burst";q=20;w=3, "da\"ily";q=1000;w=86400, "monthly";q=5`; got != want {
 		t.Errorf("RateLimit-Policy %s, want %s", got, want)
 	}
 }

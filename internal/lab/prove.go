@@ -104,7 +104,7 @@ func (p *Prover) fixes(ctx context.Context, w *world, a *asked) (fixes []Fix, wh
 	if len(fixes) == 0 && len(a.refusals) > 0 {
 		whyNot = proposals[a.refusals[0].Verdict.Reason().Code].whyNot
 		if whyNot == "" {
-			whyNot = "none of the changes that were tried can be made here"
+			whyNot = "none that is known applies here"
 		}
 	}
 	return fixes, whyNot
